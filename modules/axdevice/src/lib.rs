@@ -1,0 +1,9 @@
+#![no_std]
+#![forbid(unsafe_code)]
+//! Emulated devices: the trait they implement, the ports they are given, the bus that finds them.
+
+mod access;
+mod port;
+
+pub use access::{AccessWidth, Device, Offset};
+pub use port::{ByteSink, InterruptLine};
