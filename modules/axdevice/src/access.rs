@@ -1,10 +1,17 @@
-//! What a guest does to a device: an access of a width at an offset.
+//! What a vCPU does to a device: an access of a width at an offset.
 
-pub use axaddrspace::AccessWidth;
+use axaddrspace::AccessWidth;
 
-/// Distance in bytes from the start of the device's window to the access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Offset(pub usize);
+/// One access as the device sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Distance in bytes from the start of the device's window.
+    pub offset: usize,
+    /// How many bytes are moved.
+    pub width: AccessWidth,
+    /// Index of the vCPU that makes the access: banked registers depend on it.
+    pub initiator: usize,
+}
 
 /// A device model: a register file that answers every access, whatever the guest asks.
 ///
@@ -12,9 +19,9 @@ pub struct Offset(pub usize);
 /// writes. A device knows neither its address nor its VM; what it can reach was given to it as ports.
 /// Called from the exit path with interrupts masked, from several vCPUs at once.
 pub trait Device: Send + Sync {
-    /// The value at `at`, zero-extended; bits above `width` are ignored by the caller.
-    fn read(&self, at: Offset, width: AccessWidth) -> u64;
+    /// The value read, zero-extended; bits above the access width are ignored by the caller.
+    fn read(&self, access: Access) -> u64;
 
-    /// Takes `value`, whose bits above `width` are zero.
-    fn write(&self, at: Offset, width: AccessWidth, value: u64);
+    /// Takes `value`, whose bits above the access width are zero.
+    fn write(&self, access: Access, value: u64);
 }

@@ -5,5 +5,5 @@
 mod access;
 mod port;
 
-pub use access::{AccessWidth, Device, Offset};
+pub use access::{Access, Device};
 pub use port::{ByteSink, InterruptLine};
