@@ -1,11 +1,20 @@
 #![no_std]
 #![no_main]
-extern crate alloc;
-extern crate ax_runtime as _;
+//! Axle: the hypervisor as an ArceOS application, from boot to the shell.
 
+extern crate alloc;
+
+mod host;
+mod vmm;
+
+/// The host calls this once it is up: on the boot CPU, at EL2, in a thread, with interrupts on.
 #[unsafe(no_mangle)]
 fn main() {
-    let out = ax_runtime::console::output().unwrap();
-    out.write_all(b"hello from axle\r\n").unwrap();
-    ax_runtime::terminate();
+    host::memory::claim_guest_memory();
+    host::cpu::prepare_interrupts();
+    vmm::runner::start_all();
+    vmm::boot_message();
+    vmm::table::start_automatic();
+    vmm::service::start();
+    vmm::control::shell();
 }

@@ -1,2 +1,53 @@
 #![no_std]
 //! aarch64 virtual CPU: world switch, exit decode, system-register traps.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `world_switch.rs` | the vectors, into the guest and out of it: all of the assembly on an exit's way |
+//! | `vcpu.rs` | [`Aarch64VCpu`]: what is loaded, bound, saved, and the `match` over exception classes |
+//! | `esr.rs`, `insn.rs`, `sysreg.rs`, `id_regs.rs`, `inject.rs` | pure functions of the manual, tested on any host |
+//! | `access.rs`, `traps.rs` | the exits that need more than the syndrome |
+//! | `el1.rs`, `fp.rs`, `timer.rs`, `gic.rs` | the registers that stay loaded |
+//! | `pcpu.rs` | [`Aarch64PerCpu`]: the traps and translation controls of one physical CPU |
+//! | `regs.rs`, `id_raw.rs` | register access by name and by encoding |
+
+mod access;
+pub mod cache;
+mod context_frame;
+mod el1;
+mod esr;
+mod features;
+mod fp;
+pub mod gic;
+mod id_raw;
+pub mod id_regs;
+pub mod idle;
+pub mod inject;
+pub mod insn;
+mod pcpu;
+mod regs;
+pub mod sysreg;
+mod timer;
+mod translation;
+mod traps;
+mod vcpu;
+mod world_switch;
+
+pub use context_frame::TrapFrame;
+pub use el1::El1Registers;
+pub use pcpu::{Aarch64PerCpu, IPA_BITS};
+pub use timer::{SliceTimer, VirtualTimer, counter_frequency, physical_counter};
+pub use translation::{forget_all_translations, forget_vmid};
+pub use vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig};
+pub use world_switch::OwnFault;
+
+/// Whether this CPU runs where guests can be run from: at EL2 (CurrentEL.EL).
+pub fn has_hardware_support() -> bool {
+    regs::mrs!("CurrentEL") >> 2 & 3 == 2
+}
+
+/// The affinity of the CPU this runs on (MPIDR_EL1, bits 39:32 and 23:0).
+#[inline]
+pub fn this_affinity() -> u64 {
+    regs::mrs!("MPIDR_EL1") & 0xff_00ff_ffff
+}

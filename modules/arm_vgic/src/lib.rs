@@ -1,1 +1,37 @@
 #![no_std]
+#![forbid(unsafe_code)]
+//! The virtual GICv3 of one VM: distributor and redistributors emulated, list registers filled.
+//!
+//! Arm IHI 0069 (GIC architecture, v3). The guest's CPU interface is the hardware's own; what this crate decides
+//! reaches it through [`ListRegisters`]. The interrupt state (`state`, `bank`, `listing`) knows no register layout,
+//! the register files (`gicd`, `gicr`) hold no state.
+//!
+//! Deliberately absent: LPIs and the ITS, extended SPIs, 1-of-N routing, a second security state, more nested active
+//! interrupts than list registers, and deactivation of an interrupt by a vCPU other than the one that acknowledged it.
+
+extern crate alloc;
+
+mod bank;
+mod bits;
+mod gicd;
+mod gicr;
+mod listing;
+mod lr;
+mod outbox;
+mod port;
+mod ready;
+mod registers;
+mod sgi;
+mod state;
+mod timer;
+mod vgic;
+
+#[cfg(test)]
+mod tests;
+
+pub use gicd::DISTRIBUTOR_WINDOW;
+pub use gicr::REDISTRIBUTOR_STRIDE;
+pub use port::{Kick, ListRegisters};
+pub use sgi::affinity;
+pub use timer::TIMER_PPI;
+pub use vgic::{Vgic, VgicConfig, VgicError};

@@ -24,4 +24,7 @@ pub trait Device: Send + Sync {
 
     /// Takes `value`, whose bits above the access width are zero.
     fn write(&self, access: Access, value: u64);
+
+    /// Goes back to the state at power-on and lowers its interrupt lines. No vCPU of the VM runs meanwhile.
+    fn reset(&self) {}
 }

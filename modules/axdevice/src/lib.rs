@@ -2,8 +2,14 @@
 #![forbid(unsafe_code)]
 //! Emulated devices: the trait they implement, the ports they are given, the bus that finds them.
 
+extern crate alloc;
+
 mod access;
+mod bus;
+mod pl011;
 mod port;
 
 pub use access::{Access, Device};
+pub use bus::{Bus, BusBuilder, BusError, Window};
+pub use pl011::Pl011;
 pub use port::{ByteSink, InterruptLine};

@@ -1,1 +1,20 @@
+//! The vCPU scheduler as plain data: weighted fair run queues, and where a vCPU belongs.
+//!
+//! There is one [`RunQueue`] per physical CPU. The caller keeps it under a raw spin lock with interrupts
+//! masked, so every operation is bounded by the queue's capacity and none allocates once the queue exists.
+//! Time comes in as nanoseconds of any monotonic clock; nothing here reads a clock, arms a timer or takes a lock.
+
 #![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod entity;
+mod placement;
+mod queue;
+
+pub use entity::{DEFAULT_WEIGHT, Entity, MAX_WEIGHT, MIN_WEIGHT, clamp_weight, rebase};
+pub use placement::{Candidate, CpuMask, balance, choose_home, steal};
+pub use queue::{
+    MAX_SLICE_NS, MIN_SLICE_NS, PERIOD_NS, Picked, QueueError, RunQueue, SLEEPER_CREDIT_NS,
+};

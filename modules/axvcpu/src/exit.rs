@@ -12,7 +12,7 @@ pub struct SysRegAddr(pub usize);
 /// For every access and call the guest still stands at (or, for a completed call instruction, right
 /// behind) the instruction: the program counter moves only when the exit is completed.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AxVCpuExitReason {
     /// A call into the hypervisor by HVC, or by an SMC that is treated alike.
     Hypercall {
@@ -78,6 +78,15 @@ pub enum AxVCpuExitReason {
         /// Its number, as the interrupt controller shows it without acknowledging.
         vector: u64,
     },
+    /// An access that stage 2 refused, made by an instruction the syndrome does not describe: the
+    /// word at `instruction` has to be fetched and given to
+    /// [`decode_access`](crate::AxArchVCpu::decode_access).
+    Undecoded {
+        /// Where the access went.
+        addr: GuestPhysAddr,
+        /// Where the instruction stands.
+        instruction: GuestPhysAddr,
+    },
     /// An access that stage 2 refused and that no device access can be made of.
     NestedPageFault {
         /// Where.
@@ -138,4 +147,29 @@ pub enum GuestFault {
     DataAbort,
     /// Nobody answers an instruction fetch: a synchronous external abort on the instruction side.
     PrefetchAbort,
+}
+
+/// Fits a loaded value into its register: `value` of `width` to `reg_width`, with or without its sign.
+#[inline]
+pub const fn extend(value: u64, width: AccessWidth, reg_width: AccessWidth, signed: bool) -> u64 {
+    if !signed {
+        return value & width.mask();
+    }
+    let unused = 64 - 8 * width.bytes() as u32;
+    (((value << unused).cast_signed() >> unused).cast_unsigned()) & reg_width.mask()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loaded_value_takes_the_sign_only_when_asked() {
+        use AccessWidth::{Byte, Dword, Qword, Word};
+        assert_eq!(extend(0xff80, Byte, Dword, false), 0x80);
+        assert_eq!(extend(0x80, Byte, Dword, true), 0xffff_ff80);
+        assert_eq!(extend(0x8000, Word, Qword, true), 0xffff_ffff_ffff_8000);
+        assert_eq!(extend(0x7fff_ffff, Dword, Qword, true), 0x7fff_ffff);
+        assert_eq!(extend(u64::MAX, Qword, Qword, true), u64::MAX);
+    }
 }

@@ -1,6 +1,16 @@
 #![no_std]
 //! One virtual CPU of any architecture: its states, its exits, what an architecture implements.
 
-mod exit;
+extern crate alloc;
 
-pub use exit::{AxVCpuExitReason, GuestFault, SysRegAddr};
+mod arch_vcpu;
+mod exit;
+mod hal;
+mod percpu;
+mod vcpu;
+
+pub use arch_vcpu::{AxArchPerCpu, AxArchVCpu};
+pub use exit::{AxVCpuExitReason, GuestFault, SysRegAddr, extend};
+pub use hal::AxVCpuHal;
+pub use percpu::{AxPerCpu, Bound, VCpuSlot};
+pub use vcpu::{Attachment, AxVCpu, VCpuState};

@@ -1,1 +1,28 @@
 #![no_std]
+//! A virtual machine: its life cycle, its memory map, its exits, its power calls, its images.
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod boot;
+mod error;
+mod exit;
+pub mod fdt;
+mod hal;
+pub mod image;
+mod lifecycle;
+mod machine;
+pub mod mpidr;
+pub mod psci;
+mod timer;
+mod vcpu;
+mod vm;
+mod vmid;
+
+pub use boot::Images;
+pub use error::AxVMError;
+pub use exit::{KICK_SGI, MAINTENANCE_PPI, RunOptions};
+pub use hal::{AxVMHal, VcpuPort};
+pub use lifecycle::{State, StopReason};
+pub use vcpu::GuestCpu;
+pub use vm::{AxVM, AxVMRef, Ports, has_hardware_support};

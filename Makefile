@@ -1,0 +1,41 @@
+# The one door to scripts/, where everything is done.
+
+BOARD ?= qemu-aarch64
+export BOARD VMS VM CPU SMP MEM GIC QEMU_ARGS CASE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build image run debug test bench check fmt clean
+
+help: ## what there is to do
+	@echo "make <one of these>, with the words behind it where you want something else:"
+	@sed -n 's/^\([a-z]*\):.*## /  \1#/p' $(MAKEFILE_LIST) | while IFS='#' read -r name text; do printf '  %-8s %s\n' $$name "$$text"; done
+
+setup: ## install what is missing on this machine and fetch the guests (quick when nothing is)
+	@scripts/setup
+
+build: setup ## hypervisor and test guests, for bare metal
+	@scripts/build
+
+image: build ## the one file to deploy            BOARD=qemu-aarch64 VMS="linux-aarch64 ..."
+	@scripts/image $(BOARD) $(VMS) $(VM)
+
+run: setup ## boot in QEMU, shell on this terminal   BOARD= VMS= SMP= MEM= CPU= GIC= QEMU_ARGS=
+	@scripts/run
+
+debug: setup ## the same, stopped, with gdb attached
+	@scripts/run debug
+
+test: setup build ## host tests and QEMU cases             CASE="hello timer" runs only those cases
+	@scripts/test $(CASE)
+
+bench: setup build ## the cost figures, as rows
+	@scripts/test --show bench
+
+check: setup ## format, clippy, docs, arrows between crates, the list of unsafe
+	@scripts/check
+
+fmt: setup ## format the sources, list the files with unsafe code
+	@scripts/check --fix-format
+
+clean: ## remove target/; downloads in the cache stay
+	rm -rf target

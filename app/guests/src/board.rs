@@ -1,0 +1,83 @@
+//! What the device tree says about the machine.
+
+use crate::{boot, cpu, gic, uart};
+use core::ops::Range;
+use fdt::Fdt;
+
+/// As many CPUs as `boot.s` has stacks for; further ones stay off.
+pub(crate) const MAX_CPUS: usize = 16;
+const MAX_RANGES: usize = 4;
+
+/// The machine as its device tree describes it.
+pub(crate) struct Board {
+    ram: [Range<u64>; MAX_RANGES],
+    tree: Range<u64>,
+    arguments: &'static str,
+}
+
+impl Board {
+    /// Reads the tree at `address`, maps all RAM, tells the drivers their addresses.
+    ///
+    /// # Panics
+    /// When there is no tree; without one the guest knows nothing of its machine.
+    pub(crate) fn from_tree(address: usize) -> Board {
+        // SAFETY: the boot protocol puts the tree at this address; boot.s mapped it, and nobody writes to it: the memory
+        // case leaves `tree` out.
+        let tree = unsafe { Fdt::from_ptr(address as *const u8) };
+        let Ok(tree) = tree else { panic!("no device tree") };
+        locate_devices(&tree);
+        let cpus = tree.cpus().take(MAX_CPUS).map(|cpu| cpu.ids().first() as u64);
+        cpu::set_list(cpus);
+        let mut board = Board {
+            ram: [const { 0..0 }; MAX_RANGES],
+            tree: address as u64..(address + tree.total_size()).next_multiple_of(8) as u64,
+            arguments: tree.chosen().bootargs().unwrap_or(""),
+        };
+        let memory = tree.find_all_nodes("/memory").filter_map(|node| node.reg()).flatten();
+        for (slot, region) in board.ram.iter_mut().zip(memory) {
+            let start = region.starting_address as u64;
+            *slot = start..start + region.size.unwrap_or(0) as u64;
+            boot::map_ram(slot.clone());
+        }
+        board
+    }
+
+    /// The value of the boot argument `name=value`.
+    pub(crate) fn argument(&self, name: &str) -> Option<&'static str> {
+        let mut words = self.arguments.split_ascii_whitespace();
+        words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// All RAM, in bytes.
+    pub(crate) fn ram_bytes(&self) -> u64 {
+        self.ram.iter().map(|range| range.end - range.start).sum()
+    }
+
+    /// All RAM but the image and the device tree.
+    pub(crate) fn free_ram(&self) -> impl Iterator<Item = Range<u64>> {
+        let (image, tree) = (boot::image(), self.tree.clone());
+        let (low, high) = if image.start < tree.start { (image, tree) } else { (tree, image) };
+        let gaps = [0..low.start, low.end..high.start, high.end..u64::MAX];
+        let pieces = self.ram.iter().flat_map(move |ram| {
+            let clip = |gap: &Range<u64>| gap.start.max(ram.start)..gap.end.min(ram.end);
+            gaps.each_ref().map(clip)
+        });
+        pieces.filter(|piece| piece.start < piece.end)
+    }
+}
+
+/// Hands the addresses in the tree to the drivers; what is missing stays where QEMU's virt board has it.
+fn locate_devices(tree: &Fdt<'_>) {
+    let window = |compatible: &str, index: usize| {
+        let region = tree.find_compatible(&[compatible])?.reg()?.nth(index)?;
+        Some(region.starting_address as usize)
+    };
+    if let Some(base) = window("arm,pl011", 0) {
+        uart::set_base(base);
+    }
+    if let (Some(distributor), Some(redistributors)) =
+        (window("arm,gic-v3", 0), window("arm,gic-v3", 1))
+    {
+        gic::set_bases(distributor, redistributors);
+    }
+}

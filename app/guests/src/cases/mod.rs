@@ -1,0 +1,121 @@
+//! The table of cases: names, entry points, what an interrupt means to each.
+
+mod bench;
+mod gic;
+mod hello;
+mod leak;
+mod memory;
+mod smp;
+mod timer;
+mod uart;
+
+use crate::board::Board;
+use crate::psci;
+use crate::report::Outcome;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// What the interrupt path does after a case's handler.
+pub(crate) enum Completion {
+    /// Write EOIR.
+    Done,
+    /// Leave it active; the case ends it later.
+    Held,
+}
+
+/// A test case, as the boot argument `case=` names it.
+#[derive(Clone, Copy)]
+pub(crate) enum Case {
+    /// Says hello.
+    Hello,
+    /// The virtual timer.
+    Timer,
+    /// PSCI and SGIs between CPUs.
+    Smp,
+    /// All of free RAM.
+    Memory,
+    /// Echo by receive interrupts.
+    Uart,
+    /// The interrupt controller, register by register.
+    Gic,
+    /// Registers keep their values while another guest runs.
+    Leak,
+    /// What operations cost.
+    Bench,
+}
+
+const CASES: [(&str, Case); 8] = [
+    ("hello", Case::Hello),
+    ("timer", Case::Timer),
+    ("smp", Case::Smp),
+    ("memory", Case::Memory),
+    ("uart", Case::Uart),
+    ("gic", Case::Gic),
+    ("leak", Case::Leak),
+    ("bench", Case::Bench),
+];
+
+/// The running case's place in `CASES`, for interrupts and secondary CPUs.
+static CURRENT: AtomicUsize = AtomicUsize::new(0);
+
+impl Case {
+    /// The case called `name`, which becomes the current one.
+    pub(crate) fn select(name: &str) -> Option<Case> {
+        let index = CASES.iter().position(|&(known, _)| known == name)?;
+        CURRENT.store(index, Ordering::Release);
+        Some(CASES[index].1)
+    }
+
+    /// The case that runs.
+    pub(crate) fn current() -> Case {
+        CASES[CURRENT.load(Ordering::Acquire)].1
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        CASES[self as usize].0
+    }
+
+    /// Runs it on the boot CPU.
+    pub(crate) fn run(self, board: &Board) -> Outcome {
+        match self {
+            Case::Hello => hello::run(board),
+            Case::Timer => timer::run(),
+            Case::Smp => smp::run(),
+            Case::Memory => memory::run(board),
+            Case::Uart => uart::run(),
+            Case::Gic => gic::run(),
+            Case::Leak => leak::run(board),
+            Case::Bench => bench::run(board),
+        }
+    }
+
+    /// Handles the acknowledged interrupt `intid` on the CPU that took it. Touches atomics only.
+    pub(crate) fn interrupt(self, intid: u32) -> Completion {
+        match self {
+            Case::Timer => timer::interrupt(intid),
+            Case::Smp => smp::interrupt(intid),
+            Case::Uart => uart::interrupt(intid),
+            Case::Gic => gic::interrupt(intid),
+            Case::Leak => leak::interrupt(intid),
+            Case::Hello | Case::Memory | Case::Bench => Completion::Done,
+        }
+    }
+}
+
+/// Where `boot.s` sends a CPU that CPU_ON started.
+///
+/// `context` is CPU_ON's third argument, its low byte the CPU's number; `first_tick` the counter at its first instruction.
+#[unsafe(no_mangle)]
+extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
+    let number = (context & 0xff) as usize;
+    crate::gic::init_cpu(number);
+    match Case::current() {
+        Case::Smp => smp::secondary(number, context),
+        Case::Gic => gic::secondary(),
+        Case::Bench => bench::secondary(first_tick),
+        Case::Hello | Case::Timer | Case::Memory | Case::Uart | Case::Leak => {}
+    }
+    loop {
+        psci::cpu_off();
+    }
+}

@@ -1,0 +1,56 @@
+//! How a case ends: checks that name what they expected, and the verdict line.
+
+use crate::{println, psci};
+
+/// The first thing that was not as it should be.
+pub(crate) struct Failure {
+    what: &'static str,
+    got: u64,
+    want: u64,
+}
+
+/// A case's result.
+pub(crate) type Outcome = Result<(), Failure>;
+
+/// Fails without figures.
+pub(crate) fn fail(what: &'static str) -> Outcome {
+    check(what, 0, 1)
+}
+
+/// Fails unless `got` equals `want`.
+pub(crate) fn check(what: &'static str, got: impl Into<Word>, want: impl Into<Word>) -> Outcome {
+    let (Word(got), Word(want)) = (got.into(), want.into());
+    if got == want { Ok(()) } else { Err(Failure { what, got, want }) }
+}
+
+/// Fails unless `holds`.
+pub(crate) fn ensure(what: &'static str, holds: bool) -> Outcome {
+    if holds { Ok(()) } else { fail(what) }
+}
+
+/// Anything a failure can print.
+pub(crate) struct Word(u64);
+
+macro_rules! words {
+    ($($kind:ty),*) => {$(
+        impl From<$kind> for Word {
+            fn from(value: $kind) -> Word {
+                Word(value as u64)
+            }
+        }
+    )*};
+}
+
+words!(bool, u8, i32, u32, u64, usize);
+
+/// Prints the line the host looks for and powers the machine off.
+pub(crate) fn verdict(case: &str, outcome: Outcome) -> ! {
+    match outcome {
+        Ok(()) => println!("VERDICT {case} PASS"),
+        Err(Failure { what, got: 0, want: 1 }) => println!("VERDICT {case} FAIL {what}"),
+        Err(Failure { what, got, want }) => {
+            println!("VERDICT {case} FAIL {what}: got {got:#x}, expected {want:#x}")
+        }
+    }
+    psci::system_off()
+}

@@ -1,0 +1,112 @@
+//! Single operations between two reads of the counter.
+
+use crate::sysreg::DAIF;
+use core::ops::Range;
+
+core::arch::global_asm!(include_str!("stopwatch.s"));
+
+/// The counter before and after.
+#[repr(C)]
+pub(crate) struct Lap {
+    before: u64,
+    after: u64,
+}
+
+impl Lap {
+    /// Ticks between the two.
+    pub(crate) fn ticks(&self) -> u64 {
+        self.after.saturating_sub(self.before)
+    }
+
+    /// The counter before.
+    pub(crate) fn before(&self) -> u64 {
+        self.before
+    }
+
+    /// The counter after.
+    pub(crate) fn after(&self) -> u64 {
+        self.after
+    }
+}
+
+unsafe extern "C" {
+    fn clock_hvc(function: u64, x1: u64, x2: u64, x3: u64, result: *mut u64) -> Lap;
+    fn clock_load(address: usize) -> Lap;
+    fn clock_store(address: usize, value: u32) -> Lap;
+    safe fn clock_nothing() -> Lap;
+    fn clock_send(value: u64) -> u64;
+    fn clock_spin() -> Lap;
+    fn clock_yield() -> Lap;
+    fn clock_wfi() -> Lap;
+    fn clock_self(value: u64) -> Lap;
+}
+
+/// PSTATE.I: every way into the gate wants interrupts masked.
+fn assert_masked() {
+    assert!(DAIF::read() & 1 << 7 != 0, "interrupts must be masked");
+}
+
+/// An HVC with its four arguments, and its result.
+pub(crate) fn hvc(function: u64, arguments: [u64; 3]) -> (Lap, i32) {
+    let ([x1, x2, x3], mut result) = (arguments, 0);
+    // SAFETY: as `psci::call`; the registers the callee may change are the caller's to save in the C convention.
+    let lap = unsafe { clock_hvc(function, x1, x2, x3, &mut result) };
+    (lap, result as u32 as i32)
+}
+
+/// A 32-bit read of the device register at `address`.
+pub(crate) fn device_read(address: usize) -> Lap {
+    // SAFETY: as `mmio::read`.
+    unsafe { clock_load(address) }
+}
+
+/// A 32-bit write of the device register at `address`.
+pub(crate) fn device_write(address: usize, value: u32) -> Lap {
+    // SAFETY: as `mmio::write`.
+    unsafe { clock_store(address, value) }
+}
+
+/// A write to each page of `range`, which is free RAM that nobody has touched.
+pub(crate) fn touches(range: Range<u64>) -> impl Iterator<Item = Lap> {
+    // SAFETY: the range comes from `Board::free_ram`.
+    range.step_by(4096).map(|page| unsafe { clock_store(page as usize, 1) })
+}
+
+/// Two reads of the counter.
+pub(crate) fn nothing() -> Lap {
+    clock_nothing()
+}
+
+/// Sends an SGI to another CPU (ICC_SGI1R_EL1); the counter just before.
+pub(crate) fn send(value: u64) -> u64 {
+    // SAFETY: an SGI interrupts a CPU whose handlers touch atomics only.
+    unsafe { clock_send(value) }
+}
+
+/// Spins until an interrupt is taken, which the caller then acknowledges; `after` is the handler's first instruction.
+pub(crate) fn spin_for_interrupt() -> Lap {
+    assert_masked();
+    // SAFETY: leaves by clock_vectors, which return here as a function does.
+    unsafe { clock_spin() }
+}
+
+/// The same, giving way to other CPUs of an emulator with one thread.
+pub(crate) fn yield_for_interrupt() -> Lap {
+    assert_masked();
+    // SAFETY: as `spin_for_interrupt`.
+    unsafe { clock_yield() }
+}
+
+/// Sleeps in WFI until an interrupt is taken.
+pub(crate) fn sleep_for_interrupt() -> Lap {
+    assert_masked();
+    // SAFETY: as `spin_for_interrupt`.
+    unsafe { clock_wfi() }
+}
+
+/// Sends an SGI to this CPU and spins until it is taken.
+pub(crate) fn send_to_self(value: u64) -> Lap {
+    assert_masked();
+    // SAFETY: as `spin_for_interrupt`.
+    unsafe { clock_self(value) }
+}

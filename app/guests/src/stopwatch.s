@@ -1,0 +1,140 @@
+// One operation each between two reads of the counter, and handlers that read it first of all.
+//
+// No ISB stands between a read and the operation: under an instruction-counting emulator it would be counted, and the
+// operations that exit synchronise by themselves. Each measured result is the pair x0 = before, x1 = after.
+
+.text
+
+// x0 = function id, x1 to x3 = arguments, x4 = where the result goes. A full SMCCC call: four arguments, HVC. x4 to x17
+// are the callee's.
+.global clock_hvc
+clock_hvc:
+    stp     x19, x20, [sp, #-48]!
+    stp     x21, x22, [sp, #16]
+    stp     x23, x24, [sp, #32]
+    mov     x20, x0
+    mov     x21, x1
+    mov     x22, x2
+    mov     x23, x3
+    mov     x24, x4
+    mrs     x19, cntvct_el0
+    mov     x0, x20
+    mov     x1, x21
+    mov     x2, x22
+    mov     x3, x23
+    hvc     #0
+    mrs     x1, cntvct_el0
+    str     x0, [x24]
+    mov     x0, x19
+    ldp     x23, x24, [sp, #32]
+    ldp     x21, x22, [sp, #16]
+    ldp     x19, x20, [sp], #48
+    ret
+
+// x0 = address.
+.global clock_load
+clock_load:
+    mov     x2, x0
+    mrs     x0, cntvct_el0
+    ldr     w3, [x2]
+    mrs     x1, cntvct_el0
+    ret
+
+// x0 = address, w1 = value.
+.global clock_store
+clock_store:
+    mov     x2, x0
+    mov     w3, w1
+    mrs     x0, cntvct_el0
+    str     w3, [x2]
+    mrs     x1, cntvct_el0
+    ret
+
+.global clock_nothing
+clock_nothing:
+    mrs     x0, cntvct_el0
+    mrs     x1, cntvct_el0
+    ret
+
+// x0 = ICC_SGI1R_EL1, for another CPU. Returns the counter just before. YIELD lets an emulator with one thread turn to
+// that CPU at once.
+.global clock_send
+clock_send:
+    mov     x2, x0
+    dsb     sy
+    mrs     x0, cntvct_el0
+    msr     S3_0_C12_C11_5, x2
+    yield
+    ret
+
+// The following open the gate for an interrupt and leave by it: the vector reads the counter, restores VBAR_EL1 from x10
+// and returns to the caller, interrupts masked. Called with interrupts masked.
+.macro into_the_gate
+    mrs     x10, vbar_el1
+    adrp    x11, clock_vectors
+    add     x11, x11, :lo12:clock_vectors
+    msr     vbar_el1, x11
+    isb
+.endm
+
+.global clock_spin
+clock_spin:
+    into_the_gate
+    mov     x0, xzr
+    msr     daifclr, #2
+1:  b       1b
+
+// Gives way all the time: an emulator with one thread would let a plain spin run for its whole slice.
+.global clock_yield
+clock_yield:
+    into_the_gate
+    mov     x0, xzr
+    msr     daifclr, #2
+1:  yield
+    b       1b
+
+.global clock_wfi
+clock_wfi:
+    into_the_gate
+    mov     x0, xzr
+    dsb     sy
+    msr     daifclr, #2
+1:  wfi
+    b       1b
+
+// x0 = ICC_SGI1R_EL1, for this CPU.
+.global clock_self
+clock_self:
+    into_the_gate
+    mov     x12, x0
+    msr     daifclr, #2
+    isb
+    mrs     x0, cntvct_el0
+    msr     S3_0_C12_C11_5, x12
+    isb
+1:  b       1b
+
+.balign 2048
+clock_vectors:
+.rept 5
+.balign 128
+    b       clock_failed
+.endr
+.balign 128
+    mrs     x1, cntvct_el0
+    msr     vbar_el1, x10
+    isb
+    msr     daifclr, #4
+    ret
+.rept 10
+.balign 128
+    b       clock_failed
+.endr
+.balign 128
+clock_failed:
+    msr     vbar_el1, x10
+    mov     x0, #16
+    mrs     x1, esr_el1
+    mrs     x2, elr_el1
+    mrs     x3, far_el1
+    b       unexpected_exception

@@ -1,0 +1,116 @@
+//! Guest memory: a frame pool of Axle's own, claimed from ArceOS once, and the upkeep of caches and TLBs.
+
+use ax_alloc::{UsageKind, global_allocator};
+use ax_hal::mem::{phys_to_virt, virt_to_phys};
+use axaddrspace::{
+    FramePool, GuestMemoryHal, GuestPhysAddr, HostPhysAddr, HostVirtAddr, PagingHandler,
+};
+use axvm::AxVMHal;
+use kspin::SpinNoIrq;
+
+const PAGE: usize = 0x1000;
+const SMALLEST_CLAIM: usize = 2 << 20;
+const LARGEST_CLAIM: usize = 1 << 30;
+/// What ArceOS keeps for itself: its heap, thread stacks, Axle's own structures.
+const HOST_HEAP: usize = 64 << 20;
+
+static POOL: SpinNoIrq<FramePool> = SpinNoIrq::new(FramePool::new());
+
+/// Takes all memory but the host's own heap into the pool. ArceOS's allocator gives powers of two, so
+/// it is asked for smaller and smaller ones.
+pub(crate) fn claim_guest_memory() {
+    let allocator = global_allocator();
+    let mut size = LARGEST_CLAIM;
+    while size >= SMALLEST_CLAIM {
+        let fits = allocator.available_bytes() >= HOST_HEAP + size;
+        let claimed = fits
+            .then(|| allocator.alloc_pages(size / PAGE, SMALLEST_CLAIM.min(size), UsageKind::VirtMem))
+            .and_then(Result::ok);
+        let Some(address) = claimed else {
+            size /= 2;
+            continue;
+        };
+        let base = HostPhysAddr::from_usize(virt_to_phys(address.into()).as_usize());
+        if let Err(error) = POOL.lock().donate(base, size) {
+            log::error!("{error}");
+        }
+    }
+}
+
+/// What the pool holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PoolUse {
+    pub(crate) free: usize,
+    pub(crate) total: usize,
+    pub(crate) largest: usize,
+}
+
+pub(crate) fn pool_use() -> PoolUse {
+    let pool = POOL.lock();
+    PoolUse {
+        free: pool.free_bytes(),
+        total: pool.total_bytes(),
+        largest: pool.largest_free_block(),
+    }
+}
+
+/// ArceOS's own heap: bytes used and bytes free.
+pub(crate) fn heap_use() -> (usize, usize) {
+    let allocator = global_allocator();
+    (allocator.used_bytes(), allocator.available_bytes())
+}
+
+/// Guest frames, as the address spaces of VMs ask for them.
+pub(crate) struct GuestFrames;
+
+impl PagingHandler for GuestFrames {
+    fn alloc_frames(num: usize, align: usize) -> Option<HostPhysAddr> {
+        POOL.lock().alloc(num.checked_mul(PAGE)?, align)
+    }
+
+    fn dealloc_frames(base: HostPhysAddr, num: usize) {
+        if let Err(error) = POOL.lock().free(base, num * PAGE) {
+            log::error!("{error}");
+        }
+    }
+
+    fn phys_to_virt(base: HostPhysAddr) -> HostVirtAddr {
+        HostVirtAddr::from_usize(phys_to_virt(base.as_usize().into()).as_usize())
+    }
+}
+
+impl GuestMemoryHal for GuestFrames {
+    fn zero(base: HostPhysAddr, size: usize) {
+        let start = Self::phys_to_virt(base).as_usize();
+        // SAFETY: frames come from the pool, which claimed them for guests alone, and ArceOS maps all RAM.
+        unsafe { arm_vcpu::cache::zero(start, size) };
+    }
+
+    fn publish(base: HostPhysAddr, size: usize) {
+        let start = Self::phys_to_virt(base).as_usize();
+        arm_vcpu::cache::publish(start, size);
+    }
+
+    fn invalidate_stage2(_root: HostPhysAddr, _gpa: GuestPhysAddr, _size: usize) {
+        arm_vcpu::forget_all_translations();
+    }
+}
+
+/// The host as VMs see it.
+pub(crate) struct Host;
+
+impl AxVMHal for Host {
+    type PagingHandler = GuestFrames;
+
+    fn alloc_memory_region_at(base: HostPhysAddr, size: usize) -> bool {
+        POOL.lock().alloc_at(base, size).is_ok()
+    }
+
+    fn dealloc_memory_region_at(base: HostPhysAddr, size: usize) {
+        GuestFrames::dealloc_frames(base, size / PAGE);
+    }
+
+    fn current_time_nanos() -> u64 {
+        ax_hal::time::monotonic_time_nanos()
+    }
+}

@@ -1,0 +1,64 @@
+//! What a guest has said: the last bytes of its console, for replay and for whoever is attached.
+
+use alloc::boxed::Box;
+use alloc::vec;
+
+use axdevice::ByteSink;
+use kspin::SpinNoIrq;
+
+/// How much is kept per VM.
+const KEPT: usize = 64 << 10;
+
+/// A ring of the last bytes written.
+pub(crate) struct History {
+    ring: SpinNoIrq<Ring>,
+}
+
+struct Ring {
+    bytes: Box<[u8]>,
+    /// How many bytes were ever written.
+    written: u64,
+}
+
+impl History {
+    pub(crate) fn new() -> Self {
+        let bytes = vec![0; KEPT].into_boxed_slice();
+        Self { ring: SpinNoIrq::new(Ring { bytes, written: 0 }) }
+    }
+
+    /// Copies what stands at `cursor` into `out` and moves the cursor on; a cursor at what is gone
+    /// already moves to the oldest byte that is kept.
+    pub(crate) fn read(&self, cursor: &mut u64, out: &mut [u8]) -> usize {
+        let ring = self.ring.lock();
+        let oldest = ring.written.saturating_sub(KEPT as u64);
+        *cursor = (*cursor).clamp(oldest, ring.written);
+        let available = ring.written - *cursor;
+        let count = out.len().min(usize::try_from(available).unwrap_or(KEPT));
+        for (offset, slot) in (0u64..).zip(out.iter_mut().take(count)) {
+            *slot = ring.at(*cursor + offset);
+        }
+        *cursor += count as u64;
+        count
+    }
+}
+
+impl Ring {
+    fn index(position: u64) -> usize {
+        usize::try_from(position % KEPT as u64).unwrap_or(0)
+    }
+
+    fn at(&self, position: u64) -> u8 {
+        self.bytes.get(Self::index(position)).copied().unwrap_or(0)
+    }
+}
+
+impl ByteSink for History {
+    fn put(&self, byte: u8) {
+        let mut ring = self.ring.lock();
+        let index = Ring::index(ring.written);
+        if let Some(slot) = ring.bytes.get_mut(index) {
+            *slot = byte;
+        }
+        ring.written += 1;
+    }
+}

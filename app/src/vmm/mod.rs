@@ -1,0 +1,27 @@
+//! The VMs of this machine: their table, the runners that run their vCPUs, their consoles, the shell's hands.
+
+mod bundle;
+mod console;
+pub(crate) mod control;
+mod notice;
+pub(crate) mod runner;
+mod seats;
+pub(crate) mod service;
+pub(crate) mod table;
+pub(crate) mod time;
+
+use crate::host::{cpu, memory};
+
+/// What this hypervisor calls itself.
+pub(crate) const VERSION: &str = concat!("Axle ", env!("CARGO_PKG_VERSION"));
+
+/// The first lines on the console.
+pub(crate) fn boot_message() {
+    const MIB: usize = 1 << 20;
+    let pool = memory::pool_use();
+    notice::post(alloc::format!(
+        "{VERSION}, {} CPUs, {} MiB for guests",
+        cpu::count(),
+        pool.total / MIB
+    ));
+}

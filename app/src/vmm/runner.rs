@@ -1,0 +1,301 @@
+//! The runners: one host thread per physical CPU, which runs the vCPUs that are at home there.
+//!
+//! A runner's queue is under a spin lock that exit code takes too: held with interrupts masked, for
+//! bounded work, and nothing is locked under it.
+
+use alloc::format;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arm_vcpu::{Aarch64VCpu, SliceTimer, gic, physical_counter, this_affinity};
+use axsched::{Picked, RunQueue};
+use axvcpu::{AxVCpuExitReason, VCpuSlot};
+use axvm::{KICK_SGI, RunOptions, StopReason};
+use kspin::SpinNoIrq;
+
+use super::seats::Status;
+use super::table::{self, Vm};
+use super::time::{now_ns, ns_to_ticks, ticks_to_ns};
+use super::{notice, service};
+use crate::host::{cpu, thread};
+
+/// One vCPU of one VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct VcpuKey {
+    pub(crate) vm: u32,
+    pub(crate) vcpu: u32,
+}
+
+/// The most physical CPUs there can be: what a 64-bit mask holds.
+const MAX_CPUS: usize = 64;
+/// The most vCPUs one physical CPU can have runnable or asleep.
+const QUEUE_CAPACITY: usize = 1024;
+/// No CPU has this affinity.
+const NOT_UP: u64 = u64::MAX;
+
+/// What a runner shares with everybody else.
+struct Runner {
+    affinity: AtomicU64,
+    /// Something new is runnable here: the runner is to look at its queue again.
+    attention: AtomicBool,
+    /// Weights of the vCPUs that are at home here.
+    load: AtomicU64,
+    queue: SpinNoIrq<Option<Queue>>,
+}
+
+/// Who runs on one CPU and who sleeps there.
+struct Queue {
+    runnable: RunQueue<VcpuKey>,
+    /// Sleeping vCPUs with the counter value at which a timer of theirs is due.
+    sleepers: Vec<(u64, VcpuKey)>,
+}
+
+static RUNNERS: [Runner; MAX_CPUS] = [const {
+    Runner {
+        affinity: AtomicU64::new(NOT_UP),
+        attention: AtomicBool::new(false),
+        load: AtomicU64::new(0),
+        queue: SpinNoIrq::new(None),
+    }
+}; MAX_CPUS];
+
+/// Starts a runner on every CPU and waits until each can run guests or has said why not.
+pub(crate) fn start_all() {
+    for cpu in 0..cpu::count().min(MAX_CPUS) {
+        if let Some(runner) = RUNNERS.get(cpu) {
+            *runner.queue.lock() = Some(Queue {
+                runnable: RunQueue::with_capacity(QUEUE_CAPACITY),
+                sleepers: Vec::with_capacity(QUEUE_CAPACITY),
+            });
+            thread::spawn(format!("runner-{cpu}"), thread::Rank::Guests, Some(cpu), move || {
+                run(cpu, runner);
+            });
+        }
+    }
+}
+
+/// The load of every CPU, as weights.
+pub(crate) fn loads() -> Vec<u64> {
+    let runners = RUNNERS.iter().take(cpu::count());
+    runners.map(|runner| runner.load.load(Ordering::Relaxed)).collect()
+}
+
+/// Counts vCPUs of `weight` at home on `homes`.
+pub(crate) fn add_load(homes: &[usize], weight: u32) {
+    for runner in homes.iter().filter_map(|home| RUNNERS.get(*home)) {
+        runner.load.fetch_add(u64::from(weight), Ordering::Relaxed);
+    }
+}
+
+/// Forgets them.
+pub(crate) fn remove_load(homes: &[usize], weight: u32) {
+    for runner in homes.iter().filter_map(|home| RUNNERS.get(*home)) {
+        runner.load.fetch_sub(u64::from(weight), Ordering::Relaxed);
+    }
+}
+
+/// What CPU `cpu` does, in a word.
+pub(crate) fn state(cpu: usize) -> &'static str {
+    let Some(runner) = RUNNERS.get(cpu) else {
+        return "absent";
+    };
+    if runner.affinity.load(Ordering::Acquire) == NOT_UP {
+        return "off";
+    }
+    match runner.with(|queue| queue.runnable.is_empty()) {
+        Some(false) => "running guests",
+        Some(true) | None => "idle",
+    }
+}
+
+/// Makes the runner of `cpu` leave its guest, or its sleep, and look around. From anywhere.
+pub(crate) fn interrupt(cpu: usize) {
+    let Some(runner) = RUNNERS.get(cpu) else {
+        return;
+    };
+    let affinity = runner.affinity.load(Ordering::Acquire);
+    if affinity != this_affinity() && affinity != NOT_UP {
+        gic::send_sgi(affinity, KICK_SGI);
+    }
+}
+
+/// Queues a vCPU on its home `cpu`. From anywhere, exit code included.
+pub(crate) fn wake(cpu: usize, key: VcpuKey, weight: u32, vruntime_ns: Option<u64>) {
+    let Some(runner) = RUNNERS.get(cpu) else {
+        return;
+    };
+    let now = now_ns();
+    {
+        let mut guard = runner.queue.lock();
+        let Some(queue) = guard.as_mut() else {
+            return;
+        };
+        queue.sleepers.retain(|(_, sleeper)| *sleeper != key);
+        // Full or present cannot be: VM creation keeps to the capacity, and a step of status is won once.
+        let _ = queue.runnable.wake(key, weight, vruntime_ns, now);
+    }
+    runner.attention.store(true, Ordering::Release);
+    interrupt(cpu);
+}
+
+/// The thread of one runner.
+fn run(cpu: usize, runner: &'static Runner) {
+    let _percpu = match cpu::enable(cpu) {
+        Ok(percpu) => percpu,
+        Err(why) => {
+            notice::post(format!("CPU {cpu}: {why}"));
+            return;
+        }
+    };
+    runner.affinity.store(this_affinity(), Ordering::Release);
+    let mut slot = VCpuSlot::<Aarch64VCpu>::new(cpu);
+    loop {
+        runner.attention.store(false, Ordering::SeqCst);
+        runner.wake_sleepers();
+        match runner.pick() {
+            Some(picked) => runner.dispatch(&picked, &mut slot),
+            None => runner.idle(),
+        }
+    }
+}
+
+impl Runner {
+    fn with<R>(&self, act: impl FnOnce(&mut Queue) -> R) -> Option<R> {
+        self.queue.lock().as_mut().map(act)
+    }
+
+    fn pick(&self) -> Option<Picked<VcpuKey>> {
+        let now = now_ns();
+        self.with(|queue| queue.runnable.pick(now)).flatten()
+    }
+
+    /// Queues every sleeper whose timer is due.
+    fn wake_sleepers(&self) {
+        let now = physical_counter();
+        while let Some(key) = self
+            .with(|queue| {
+                let due = queue.sleepers.iter().position(|(deadline, _)| *deadline <= now)?;
+                Some(queue.sleepers.swap_remove(due).1)
+            })
+            .flatten()
+        {
+            let Some(vm) = table::by_key(key) else {
+                continue;
+            };
+            let vcpu = key.vcpu as usize;
+            let woken = vm.seats.seat(vcpu).is_some_and(|seat| {
+                seat.step(Status::Blocked, Status::Runnable)
+            });
+            if woken {
+                vm.seats.enqueue(vcpu);
+            }
+        }
+    }
+
+    /// Sleeps until something is runnable here; the host's other threads go first.
+    fn idle(&self) {
+        thread::yield_now();
+        match self.first_deadline() {
+            Some(deadline) => SliceTimer::arm(deadline),
+            None => SliceTimer::disarm(),
+        }
+        cpu::wait_for_interrupt(|| self.attention.load(Ordering::Acquire));
+    }
+
+    fn first_deadline(&self) -> Option<u64> {
+        self.with(|queue| queue.sleepers.iter().map(|(deadline, _)| *deadline).min()).flatten()
+    }
+
+    /// Runs the picked vCPU once, until it leaves the guest for something the runner has to see to.
+    fn dispatch(&self, picked: &Picked<VcpuKey>, slot: &mut VCpuSlot<Aarch64VCpu>) {
+        let key = picked.key;
+        let vcpu = key.vcpu as usize;
+        let Some(vm) = table::by_key(key) else {
+            self.with(|queue| queue.runnable.remove(key));
+            return;
+        };
+        let Some(seat) = vm.seats.seat(vcpu) else {
+            self.with(|queue| queue.runnable.remove(key));
+            return;
+        };
+        seat.set_status(Status::Running);
+        let start = physical_counter();
+        let slice = picked.slice_ns.map(|ns| start.wrapping_add(ns_to_ticks(ns)));
+        let timers = [slice, self.first_deadline(), vm.vm.poll_timer(vcpu)];
+        match timers.into_iter().flatten().min() {
+            Some(deadline) => SliceTimer::arm(deadline),
+            None => SliceTimer::disarm(),
+        }
+        let shared = picked.slice_ns.is_some();
+        let options = RunOptions { shared, attention: &self.attention };
+        let exit = vm.vm.run_vcpu(vcpu, slot, options);
+        let ran_ns = ticks_to_ns(physical_counter().wrapping_sub(start));
+        seat.add_ran_ns(ran_ns);
+        self.with(|queue| queue.runnable.charge(key, ran_ns));
+        let off = match exit {
+            Ok(AxVCpuExitReason::Halt) => {
+                self.block(&vm, key);
+                return;
+            }
+            Ok(AxVCpuExitReason::CpuDown { .. }) => true,
+            Ok(AxVCpuExitReason::SystemDown) => {
+                // It may be stopping already; then that reason stands.
+                let _ = vm.vm.shutdown(StopReason::PowerOff);
+                true
+            }
+            Ok(AxVCpuExitReason::SystemReset) => {
+                let _ = vm.vm.shutdown(StopReason::Reset);
+                true
+            }
+            Ok(_) => vm.vm.must_leave(vcpu),
+            Err(error) => {
+                vm.vm.fail(vcpu, 0, format!("the vCPU cannot run: {error}"));
+                true
+            }
+        };
+        if off {
+            self.retire(&vm, key, slot);
+        } else {
+            seat.set_status(Status::Runnable);
+            self.with(|queue| queue.runnable.put_back(key, now_ns()));
+        }
+    }
+
+    /// The vCPU waits for an interrupt, unless one came since it looked.
+    fn block(&self, vm: &Vm, key: VcpuKey) {
+        let vcpu = key.vcpu as usize;
+        let Some(seat) = vm.seats.seat(vcpu) else {
+            return;
+        };
+        let wake_at = vm.vm.wake_at(vcpu);
+        self.with(|queue| {
+            seat.set_vruntime_ns(queue.runnable.block(key).unwrap_or(0));
+            if let Some(deadline) = wake_at {
+                queue.sleepers.push((deadline, key));
+            }
+        });
+        seat.set_status(Status::Blocked);
+        let awake = vm.vm.has_interrupt(vcpu) || vm.vm.must_leave(vcpu);
+        if awake && seat.step(Status::Blocked, Status::Runnable) {
+            vm.seats.enqueue(vcpu);
+        }
+    }
+
+    /// The vCPU is off: nothing of it stays in this CPU.
+    fn retire(&self, vm: &Vm, key: VcpuKey, slot: &mut VCpuSlot<Aarch64VCpu>) {
+        let vcpu = key.vcpu as usize;
+        self.with(|queue| queue.runnable.remove(key));
+        let loaded = vm.vm.vcpu(vcpu).zip(slot.loaded());
+        if loaded.is_some_and(|(own, loaded)| alloc::sync::Arc::ptr_eq(own, loaded))
+            && let Err(error) = slot.evict()
+        {
+            log::error!("a vCPU cannot be evicted: {error}");
+        }
+        if let Some(seat) = vm.seats.seat(vcpu) {
+            seat.set_status(Status::Off);
+        }
+        if vm.vm.vcpu_off(vcpu) {
+            service::vm_ended();
+        }
+    }
+}

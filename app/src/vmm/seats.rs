@@ -1,0 +1,174 @@
+//! Where each vCPU of a VM sits: its home CPU, whether it runs, waits or sleeps, and how it is woken.
+//!
+//! A vCPU's status moves Off → Runnable → Running → (Runnable | Blocked | Off), Blocked → Runnable. Only
+//! its home runner moves it out of Running; whoever wins the step out of Blocked or Off queues it.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+
+use arm_vgic::Kick;
+use axsched::CpuMask;
+use axvm::VcpuPort;
+use axvmconfig::AxVMCrateConfig;
+
+use super::runner::{self, VcpuKey};
+
+/// What a vCPU is doing, as its scheduler sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Status {
+    /// Not started, or stopped.
+    Off = 0,
+    /// In its home's run queue.
+    Runnable = 1,
+    /// Picked by its home's runner.
+    Running = 2,
+    /// Waits for an interrupt.
+    Blocked = 3,
+}
+
+/// One vCPU's place.
+pub(crate) struct Seat {
+    status: AtomicU8,
+    home: AtomicUsize,
+    /// Its virtual run time while it is in no queue.
+    vruntime_ns: AtomicU64,
+    /// Time it has run, in nanoseconds.
+    ran_ns: AtomicU64,
+    affinity: CpuMask,
+}
+
+/// The places of one VM's vCPUs.
+pub(crate) struct Seats {
+    vm: u32,
+    weight: u32,
+    seats: Box<[Seat]>,
+}
+
+impl Seats {
+    /// Places for every vCPU of `config`, each at home on the least loaded CPU it may use.
+    ///
+    /// # Errors
+    /// A vCPU may use only CPUs that do not exist.
+    pub(crate) fn new(vm: u32, config: &AxVMCrateConfig) -> Result<Self, usize> {
+        let mut loads = runner::loads();
+        let weight = config.base.weight;
+        let mut seats = Vec::new();
+        for (vcpu, mask, _) in config.vcpu_affinities() {
+            let affinity = mask.map_or(CpuMask::ALL, |mask| CpuMask(mask as u64));
+            let home = axsched::choose_home(affinity, &loads, None).ok_or(vcpu)?;
+            if let Some(load) = loads.get_mut(home) {
+                *load += u64::from(weight);
+            }
+            seats.push(Seat {
+                status: AtomicU8::new(Status::Off as u8),
+                home: AtomicUsize::new(home),
+                vruntime_ns: AtomicU64::new(0),
+                ran_ns: AtomicU64::new(0),
+                affinity,
+            });
+        }
+        runner::add_load(&seats.iter().map(Seat::home).collect::<Vec<_>>(), weight);
+        Ok(Self { vm, weight, seats: seats.into_boxed_slice() })
+    }
+
+    pub(crate) fn seat(&self, vcpu: usize) -> Option<&Seat> {
+        self.seats.get(vcpu)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Seat> {
+        self.seats.iter()
+    }
+
+    /// Queues a vCPU that this call has just made Runnable. May be called from exit code.
+    pub(crate) fn enqueue(&self, vcpu: usize) {
+        let (Some(seat), Ok(index)) = (self.seats.get(vcpu), u32::try_from(vcpu)) else {
+            return;
+        };
+        let key = VcpuKey { vm: self.vm, vcpu: index };
+        let saved_ns = seat.vruntime_ns.load(Ordering::Relaxed);
+        runner::wake(seat.home(), key, self.weight, (saved_ns != 0).then_some(saved_ns));
+    }
+}
+
+impl Drop for Seats {
+    fn drop(&mut self) {
+        let homes: Vec<usize> = self.seats.iter().map(Seat::home).collect();
+        runner::remove_load(&homes, self.weight);
+    }
+}
+
+impl Seat {
+    pub(crate) fn home(&self) -> usize {
+        self.home.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn affinity(&self) -> CpuMask {
+        self.affinity
+    }
+
+    pub(crate) fn ran_ns(&self) -> u64 {
+        self.ran_ns.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_ran_ns(&self, ns: u64) {
+        self.ran_ns.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_vruntime_ns(&self, ns: u64) {
+        self.vruntime_ns.store(ns, Ordering::Relaxed);
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        match self.status.load(Ordering::SeqCst) {
+            1 => Status::Runnable,
+            2 => Status::Running,
+            3 => Status::Blocked,
+            _ => Status::Off,
+        }
+    }
+
+    /// Publishes a status; what is looked at afterwards is newer than what anyone who missed it saw.
+    pub(crate) fn set_status(&self, status: Status) {
+        self.status.store(status as u8, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Moves from one status to another, if it is there.
+    pub(crate) fn step(&self, from: Status, to: Status) -> bool {
+        self.status
+            .compare_exchange(from as u8, to as u8, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+}
+
+impl Kick for Seats {
+    fn kick(&self, vcpu: usize) {
+        let Some(seat) = self.seats.get(vcpu) else {
+            return;
+        };
+        fence(Ordering::SeqCst);
+        match seat.status() {
+            Status::Running => runner::interrupt(seat.home()),
+            Status::Blocked => {
+                if seat.step(Status::Blocked, Status::Runnable) {
+                    self.enqueue(vcpu);
+                }
+            }
+            Status::Off | Status::Runnable => {}
+        }
+    }
+}
+
+impl VcpuPort for Seats {
+    fn start(&self, vcpu: usize) {
+        let Some(seat) = self.seats.get(vcpu) else {
+            return;
+        };
+        seat.set_vruntime_ns(0);
+        if seat.step(Status::Off, Status::Runnable) {
+            self.enqueue(vcpu);
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Counter ticks and nanoseconds.
+
+use arm_vcpu::{counter_frequency, physical_counter};
+
+const NANOS: u64 = 1_000_000_000;
+
+/// Nanoseconds of the physical counter. May be called from exit code.
+pub(crate) fn now_ns() -> u64 {
+    ticks_to_ns(physical_counter())
+}
+
+/// Ticks as nanoseconds.
+pub(crate) fn ticks_to_ns(ticks: u64) -> u64 {
+    let frequency = counter_frequency().max(1);
+    (ticks / frequency) * NANOS + (ticks % frequency) * NANOS / frequency
+}
+
+/// Nanoseconds as ticks.
+pub(crate) fn ns_to_ticks(ns: u64) -> u64 {
+    let frequency = counter_frequency().max(1);
+    (ns / NANOS) * frequency + (ns % NANOS) * frequency / NANOS
+}

@@ -1,0 +1,192 @@
+//! Aborts that take more than the syndrome: undescribed accesses, table walks, instruction fetches.
+
+use axaddrspace::{GuestPhysAddr, MappingFlags};
+use axvcpu::{AxVCpuExitReason, GuestFault};
+
+use crate::esr::{Fault, Syndrome};
+use crate::insn::{self, AccessKind, Regs};
+use crate::regs::{barrier, mrs, msr};
+use crate::vcpu::{Aarch64VCpu, fault_address};
+
+/// What is left of an instruction that makes more than one plain access.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Deferred {
+    second: Option<(insn::Access, GuestPhysAddr)>,
+    writeback: Option<(u8, u64)>,
+    /// What the first access's register held: it comes back if the second access fails.
+    undo: Option<(u8, u64)>,
+}
+
+/// As whom the guest's own translation is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Translation {
+    Read,
+    Write,
+}
+
+impl Translation {
+    pub(crate) const fn of(syndrome: Syndrome) -> Self {
+        if syndrome.is_write() { Self::Write } else { Self::Read }
+    }
+}
+
+/// SPSR_EL2.M[3:2]: the exception level the guest was at is above EL0.
+const PSTATE_EL: u64 = 0b11 << 2;
+/// SPSR_EL2.M[0]: the guest used its level's own stack pointer.
+const PSTATE_SP: u64 = 1;
+
+impl Aarch64VCpu {
+    /// Where the guest's own tables put `va` for the level it was at; none if they do not map it.
+    pub(crate) fn translate(&self, va: u64, kind: Translation) -> Option<GuestPhysAddr> {
+        let par_of_guest = mrs!("PAR_EL1");
+        match (mrs!("SPSR_EL2") & PSTATE_EL != 0, kind) {
+            (true, Translation::Read) => msr!("S1_0_C7_C8_0", va),
+            (true, Translation::Write) => msr!("S1_0_C7_C8_1", va),
+            (false, Translation::Read) => msr!("S1_0_C7_C8_2", va),
+            (false, Translation::Write) => msr!("S1_0_C7_C8_3", va),
+        }
+        barrier!("isb");
+        let par = mrs!("PAR_EL1");
+        msr!("PAR_EL1", par_of_guest);
+        let page = par & 0x000f_ffff_ffff_f000;
+        (par & 1 == 0).then(|| GuestPhysAddr::from_usize((page | va & 0xfff) as usize))
+    }
+
+    /// A data abort whose syndrome does not say what was accessed.
+    #[cold]
+    pub(crate) fn undescribed_access(
+        &mut self,
+        addr: GuestPhysAddr,
+        syndrome: Syndrome,
+    ) -> AxVCpuExitReason {
+        if syndrome.is_cache_maintenance() {
+            // Nothing is cached where nothing is mapped.
+            axvcpu::AxArchVCpu::finish(self);
+            return AxVCpuExitReason::Nothing;
+        }
+        // A translation that went away since: the guest tries again and faults by its own tables.
+        match self.translate(mrs!("ELR_EL2"), Translation::Read) {
+            Some(instruction) => AxVCpuExitReason::Undecoded { addr, instruction },
+            None => AxVCpuExitReason::Nothing,
+        }
+    }
+
+    /// A stage-2 fault on the guest's own table walk: only memory can be walked.
+    #[cold]
+    pub(crate) fn table_walk_fault(&self, syndrome: Syndrome) -> AxVCpuExitReason {
+        let _ = syndrome;
+        AxVCpuExitReason::NestedPageFault {
+            addr: fault_address(0),
+            access_flags: MappingFlags::READ,
+        }
+    }
+
+    /// A stage-2 fault of an instruction fetch.
+    #[cold]
+    pub(crate) fn instruction_abort(&mut self, syndrome: Syndrome) -> AxVCpuExitReason {
+        if syndrome.on_table_walk() {
+            return self.table_walk_fault(syndrome);
+        }
+        let far = mrs!("FAR_EL2");
+        let addr = match syndrome.fault() {
+            Fault::Translation => fault_address(far),
+            Fault::Permission => match self.translate(far, Translation::Read) {
+                Some(addr) => addr,
+                None => return AxVCpuExitReason::Nothing,
+            },
+            Fault::External => return AxVCpuExitReason::Fault(GuestFault::PrefetchAbort),
+        };
+        AxVCpuExitReason::NestedPageFault { addr, access_flags: MappingFlags::EXECUTE }
+    }
+
+    /// The exit that `instruction`, fetched at the program counter, makes of the last data abort.
+    ///
+    /// Another vCPU may have replaced the word since it was executed, so what it computes must be
+    /// the address the hardware reported.
+    pub(crate) fn decode_instruction(&mut self, instruction: u32) -> AxVCpuExitReason {
+        let abort = AxVCpuExitReason::Fault(GuestFault::DataAbort);
+        let pstate = mrs!("SPSR_EL2");
+        let own_stack = pstate & PSTATE_EL != 0 && pstate & PSTATE_SP != 0;
+        let sp = if own_stack { mrs!("SP_EL1") } else { mrs!("SP_EL0") };
+        let regs = Regs { gpr: &self.ctx.gpr, sp };
+        let far = mrs!("FAR_EL2");
+        let Ok(op) = insn::decode(instruction, &regs, pstate) else {
+            return abort;
+        };
+        if (op.first.address ^ far) << 8 != 0 {
+            return abort;
+        }
+        let Some(addr) = self.translate(far, Translation::Read) else {
+            return AxVCpuExitReason::Nothing;
+        };
+        let second = op.second.map(|access| {
+            let distance = access.address.wrapping_sub(op.first.address) as usize;
+            (access, GuestPhysAddr::from_usize(addr.as_usize().wrapping_add(distance)))
+        });
+        let undo = match op.first.kind {
+            AccessKind::Load { .. } => Some((op.first.reg, self.ctx.get(op.first.reg.into()))),
+            AccessKind::Store => None,
+        };
+        self.deferred = Some(Deferred { second, writeback: op.writeback, undo });
+        self.exit_of(op.first, addr)
+    }
+
+    /// The second access of a pair, once the first is done.
+    #[cold]
+    pub(crate) fn deferred_access(&mut self) -> Option<AxVCpuExitReason> {
+        let taken = self.deferred.as_mut().and_then(|deferred| deferred.second.take());
+        let Some((access, addr)) = taken else {
+            self.deferred = None;
+            return None;
+        };
+        Some(self.exit_of(access, addr))
+    }
+
+    /// Finishes one access of several; true while the instruction is not done.
+    #[cold]
+    pub(crate) fn finish_deferred(&mut self) -> bool {
+        let Some(deferred) = self.deferred else {
+            return false;
+        };
+        if deferred.second.is_some() {
+            return true;
+        }
+        self.deferred = None;
+        if let Some((base, value)) = deferred.writeback {
+            self.write_base(base, value);
+        }
+        false
+    }
+
+    /// Puts back what the first access of an abandoned instruction loaded.
+    pub(crate) fn abandon_deferred(&mut self) {
+        if let Some(Deferred { undo: Some((reg, value)), .. }) = self.deferred.take() {
+            self.ctx.set(reg.into(), value);
+        }
+    }
+
+    fn write_base(&mut self, base: u8, value: u64) {
+        let pstate = mrs!("SPSR_EL2");
+        if base != 31 {
+            self.ctx.set(base.into(), value);
+        } else if pstate & PSTATE_EL != 0 && pstate & PSTATE_SP != 0 {
+            msr!("SP_EL1", value);
+        } else {
+            msr!("SP_EL0", value);
+        }
+    }
+
+    fn exit_of(&self, access: insn::Access, addr: GuestPhysAddr) -> AxVCpuExitReason {
+        let insn::Access { width, reg, kind, .. } = access;
+        let reg = usize::from(reg);
+        match kind {
+            AccessKind::Store => {
+                let data = self.ctx.get(reg) & width.mask();
+                AxVCpuExitReason::MmioWrite { addr, width, data }
+            }
+            AccessKind::Load { reg_width, signed } => {
+                AxVCpuExitReason::MmioRead { addr, width, reg, reg_width, signed_ext: signed }
+            }
+        }
+    }
+}

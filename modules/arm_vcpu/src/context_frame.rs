@@ -1,0 +1,34 @@
+//! What an exit saves of the guest: its general registers, and where it stood.
+
+/// The guest's registers that host code would overwrite.
+///
+/// `gpr` is valid after every exit; `sp_el0`, `elr` and `spsr` stay in their registers while the vCPU
+/// is bound and are valid here only when it is not. The world switch relies on `gpr` being first.
+#[repr(C)]
+#[derive(Clone, Debug, Default)]
+pub struct TrapFrame {
+    /// X0 to X30.
+    pub gpr: [u64; 31],
+    /// SP_EL0.
+    pub sp_el0: u64,
+    /// Where the guest goes on (ELR_EL2).
+    pub elr: u64,
+    /// Its PSTATE (SPSR_EL2).
+    pub spsr: u64,
+}
+
+impl TrapFrame {
+    /// Register `index`; 31 and above read as zero.
+    #[inline]
+    pub fn get(&self, index: usize) -> u64 {
+        self.gpr.get(index).copied().unwrap_or(0)
+    }
+
+    /// Writes register `index`; 31 and above are discarded.
+    #[inline]
+    pub fn set(&mut self, index: usize, value: u64) {
+        if let Some(register) = self.gpr.get_mut(index) {
+            *register = value;
+        }
+    }
+}

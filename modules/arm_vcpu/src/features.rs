@@ -1,0 +1,12 @@
+//! What the CPU this runs on has.
+
+use crate::regs::mrs;
+
+/// Whether the CPU has pointer authentication, and with it the key registers
+/// (ID_AA64ISAR1_EL1.{API, APA, GPI, GPA}, ID_AA64ISAR2_EL1.{APA3, GPA3}).
+pub(crate) fn pointer_authentication() -> bool {
+    const ISAR1: u64 = 0xff << 4 | 0xff << 24;
+    const ISAR2: u64 = 0xff << 8;
+    // ID_AA64ISAR2_EL1 by encoding: older assemblers lack the name.
+    mrs!("ID_AA64ISAR1_EL1") & ISAR1 != 0 || mrs!("S3_0_C0_C6_2") & ISAR2 != 0
+}

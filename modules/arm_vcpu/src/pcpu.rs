@@ -1,0 +1,129 @@
+//! Virtualisation on one physical CPU: its traps, its translation controls, its vectors.
+//!
+//! Arm ARM DDI 0487: HCR_EL2, CPTR_EL2, MDCR_EL2, CNTHCTL_EL2, VTCR_EL2, VBAR_EL2, ICC_SRE_EL2.
+
+use axerrno::{AxResult, ax_err};
+use axvcpu::AxArchPerCpu;
+
+use crate::regs::{barrier, mrs, msr};
+use crate::world_switch::vector_table;
+
+/// HCR_EL2 of every vCPU; TWI and VSE come and go.
+///
+/// VM and PTW: stage 2, and table walks into device memory fault. SWIO, FB, BSU inner shareable:
+/// set/way and broadcast stay harmless. FMO, IMO, AMO: physical interrupts and errors come to EL2.
+/// TID1, TID3, TSC, TIDCP, TACR, TSW, TLOR, TERR, TID5: identification, SMC, implementation-defined,
+/// ACTLR, set/way, LOR, error-record and memory-tag identification registers trap. RW: EL1 is
+/// AArch64. APK, API: pointer authentication does not trap.
+pub(crate) const HCR: u64 = 1
+    | 1 << 1
+    | 1 << 2
+    | 1 << 3
+    | 1 << 4
+    | 1 << 5
+    | 1 << 9
+    | 1 << 10
+    | 1 << 16
+    | 1 << 18
+    | 1 << 19
+    | 1 << 20
+    | 1 << 21
+    | 1 << 22
+    | 1 << 31
+    | 1 << 35
+    | 1 << 36
+    | 1 << 40
+    | 1 << 41
+    | 1 << 58;
+
+/// HCR_EL2.TWI: WFI traps.
+pub(crate) const HCR_TWI: u64 = 1 << 13;
+/// HCR_EL2.VSE: a virtual SError is pending.
+pub(crate) const HCR_VSE: u64 = 1 << 8;
+
+/// CPTR_EL2 (E2H = 0): SVE, SME, trace and activity monitors trap; floating point does not, since
+/// the host switches its V registers with its threads.
+const CPTR: u64 = 0x33ff | 1 << 20 | 1 << 30;
+
+/// MDCR_EL2: PMU, debug, OS-lock, ROM-address, profiling, trace-filter and DCC accesses trap. HPMN is kept.
+const MDCR: u64 = 1 << 5 | 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 14 | 1 << 19 | 1 << 27;
+const MDCR_HPMN: u64 = 0x1f;
+
+/// Bits of a guest-physical address that stage 2 translates (VTCR_EL2.T0SZ = 64 - this).
+pub const IPA_BITS: u64 = 39;
+
+/// VTCR_EL2 but for PS: 4 KiB granule, walks start at level 1, write-back inner shareable walks,
+/// 8-bit VMIDs.
+const VTCR: u64 = (64 - IPA_BITS) | 1 << 6 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 31;
+
+/// One physical CPU.
+#[derive(Debug)]
+pub struct Aarch64PerCpu {
+    /// What the registers held before, while virtualisation is enabled.
+    before: Option<Before>,
+}
+
+#[derive(Debug)]
+struct Before {
+    vbar: u64,
+    hcr: u64,
+    cptr: u64,
+    mdcr: u64,
+    cnthctl: u64,
+}
+
+impl AxArchPerCpu for Aarch64PerCpu {
+    fn new(_cpu_id: usize) -> AxResult<Self> {
+        if !crate::has_hardware_support() {
+            return ax_err!(Unsupported, "the CPU is not at EL2");
+        }
+        Ok(Self { before: None })
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.before.is_some()
+    }
+
+    fn hardware_enable(&mut self) -> AxResult {
+        if self.before.is_some() {
+            return ax_err!(BadState, "enabled already");
+        }
+        self.before = Some(Before {
+            vbar: mrs!("VBAR_EL2"),
+            hcr: mrs!("HCR_EL2"),
+            cptr: mrs!("CPTR_EL2"),
+            mdcr: mrs!("MDCR_EL2"),
+            cnthctl: mrs!("CNTHCTL_EL2"),
+        });
+        let physical_address_size = mrs!("ID_AA64MMFR0_EL1") & 7;
+        msr!("VTCR_EL2", VTCR | physical_address_size << 16);
+        msr!("HCR_EL2", HCR);
+        msr!("CPTR_EL2", CPTR);
+        msr!("MDCR_EL2", MDCR | mrs!("MDCR_EL2") & MDCR_HPMN);
+        msr!("HSTR_EL2", 0);
+        // EL1 sees the virtual counter and timer; the physical ones trap.
+        msr!("CNTHCTL_EL2", 0);
+        // ICC_SRE_EL2: system-register access, and EL1 may look at its own ICC_SRE_EL1.
+        msr!("S3_4_C12_C9_5", 0xf);
+        // The table sends what is the host's to the host: its slots for the current EL are the host's own.
+        msr!("VBAR_EL2", vector_table());
+        barrier!("isb");
+        barrier!("tlbi alle1is");
+        barrier!("dsb ish");
+        barrier!("isb");
+        Ok(())
+    }
+
+    fn hardware_disable(&mut self) -> AxResult {
+        let Some(before) = self.before.take() else {
+            return ax_err!(BadState, "not enabled");
+        };
+        msr!("VBAR_EL2", before.vbar);
+        msr!("HCR_EL2", before.hcr);
+        msr!("CPTR_EL2", before.cptr);
+        msr!("MDCR_EL2", before.mdcr);
+        msr!("CNTHCTL_EL2", before.cnthctl);
+        barrier!("isb");
+        Ok(())
+    }
+}

@@ -1,0 +1,406 @@
+//! One aarch64 virtual CPU: what it keeps, how it is loaded, bound, entered and left.
+
+use axaddrspace::{GuestPhysAddr, HostPhysAddr};
+use axerrno::{AxResult, ax_err};
+use axvcpu::{AxArchVCpu, AxVCpuExitReason, GuestFault};
+
+use crate::access::{Deferred, Translation};
+use crate::el1::{El1Registers, PauthKeys};
+use crate::esr::{Access, Class, Fault, Syndrome};
+use crate::fp::FpState;
+use crate::gic::CpuInterface;
+use crate::pcpu::{HCR, HCR_TWI, HCR_VSE};
+use crate::regs::{barrier, mrs, msr};
+use crate::world_switch::{Vector, enter_guest};
+use crate::{TrapFrame, timer::VirtualTimer};
+
+/// What a vCPU is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Aarch64VCpuCreateConfig {
+    /// The affinity fields the guest reads in MPIDR_EL1.
+    pub mpidr_el1: u64,
+    /// Guest-physical address of the device tree: the boot vCPU's X0.
+    pub dtb_addr: usize,
+    /// The VMID its translations are tagged with.
+    pub vmid: u16,
+}
+
+/// What a vCPU starts with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Aarch64VCpuSetupConfig {
+    /// X0: the device tree for the boot vCPU, the context id for one started by PSCI.
+    pub argument: u64,
+    /// What is subtracted from the physical counter for this guest (CNTVOFF_EL2).
+    pub counter_offset: u64,
+}
+
+/// One aarch64 virtual CPU.
+#[repr(C)]
+pub struct Aarch64VCpu {
+    pub(crate) ctx: TrapFrame,
+    /// How far [`finish`](AxArchVCpu::finish) moves the program counter.
+    step: u64,
+    /// HCR_EL2 while loaded.
+    hcr: u64,
+    host: HostRegisters,
+    pub(crate) deferred: Option<Deferred>,
+    timer: VirtualTimer,
+    interface: CpuInterface,
+    el1: El1Registers,
+    keys: PauthKeys,
+    fp: FpState,
+    vttbr: u64,
+    vmid: u16,
+    mpidr: u64,
+}
+
+/// What `bind` takes from the host and `unbind` gives back.
+#[derive(Clone, Copy, Debug, Default)]
+struct HostRegisters {
+    daif: u64,
+    sp_el0: u64,
+}
+
+/// SPSR_EL2 of a CPU that starts: EL1 with its own stack pointer, everything masked.
+const START_PSTATE: u64 = 0b1111 << 6 | 0b0101;
+/// SCTLR_EL1 at reset: its RES1 bits; MMU and caches off.
+const START_SCTLR: u64 = 0x30d0_0800;
+/// MPIDR_EL1 bit 31 is RES1.
+const MPIDR_RES1: u64 = 1 << 31;
+
+impl AxArchVCpu for Aarch64VCpu {
+    type CreateConfig = Aarch64VCpuCreateConfig;
+    type SetupConfig = Aarch64VCpuSetupConfig;
+
+    fn new(_vm_id: usize, _vcpu_id: usize, config: Self::CreateConfig) -> AxResult<Self> {
+        Ok(Self {
+            ctx: TrapFrame::default(),
+            step: 0,
+            hcr: HCR,
+            host: HostRegisters::default(),
+            deferred: None,
+            timer: VirtualTimer::default(),
+            interface: CpuInterface::default(),
+            el1: El1Registers::default(),
+            keys: PauthKeys::default(),
+            fp: FpState::default(),
+            vttbr: 0,
+            vmid: config.vmid,
+            mpidr: config.mpidr_el1 | MPIDR_RES1,
+        })
+    }
+
+    fn set_entry(&mut self, entry: GuestPhysAddr) -> AxResult {
+        let entry = entry.as_usize() as u64;
+        if entry & 3 != 0 {
+            return ax_err!(InvalidInput, "an A64 instruction stands at a multiple of 4");
+        }
+        self.ctx.elr = entry;
+        Ok(())
+    }
+
+    fn set_ept_root(&mut self, root: HostPhysAddr) -> AxResult {
+        let root = root.as_usize() as u64;
+        if root & 0xfff != 0 {
+            return ax_err!(InvalidInput, "a translation table starts at a page");
+        }
+        self.vttbr = root | u64::from(self.vmid) << 48;
+        Ok(())
+    }
+
+    fn setup(&mut self, config: Self::SetupConfig) -> AxResult {
+        let entry = self.ctx.elr;
+        self.ctx = TrapFrame { elr: entry, spsr: START_PSTATE, ..TrapFrame::default() };
+        self.ctx.set(0, config.argument);
+        self.el1 = El1Registers { sctlr: START_SCTLR, ..El1Registers::default() };
+        self.keys = PauthKeys::default();
+        self.fp = FpState::default();
+        self.timer = VirtualTimer::new(config.counter_offset);
+        self.interface.reset();
+        self.deferred = None;
+        self.step = 0;
+        self.hcr = HCR;
+        Ok(())
+    }
+
+    #[inline]
+    fn run(&mut self) -> AxResult<AxVCpuExitReason> {
+        if self.deferred.is_some()
+            && let Some(access) = self.deferred_access()
+        {
+            return Ok(access);
+        }
+        Ok(match enter_guest(&mut self.ctx) {
+            Vector::Synchronous => self.synchronous_exit(Syndrome(mrs!("ESR_EL2"))),
+            Vector::Irq => {
+                AxVCpuExitReason::ExternalInterrupt { vector: u64::from(crate::gic::pending()) }
+            }
+            Vector::SError => self.system_error(),
+        })
+    }
+
+    #[inline]
+    fn bind(&mut self) -> AxResult {
+        self.host.daif = mrs!("DAIF");
+        barrier!("msr daifset, #7");
+        self.host.sp_el0 = mrs!("SP_EL0");
+        // The host's thread pointer comes back in `unbind`; until then nothing of the host runs.
+        msr!("SP_EL0", self.ctx.sp_el0);
+        msr!("ELR_EL2", self.ctx.elr);
+        msr!("SPSR_EL2", self.ctx.spsr);
+        self.interface.bind();
+        self.timer.bind();
+        Ok(())
+    }
+
+    #[inline]
+    fn unbind(&mut self) -> AxResult {
+        self.timer.unbind();
+        self.interface.unbind();
+        self.ctx.elr = mrs!("ELR_EL2");
+        self.ctx.spsr = mrs!("SPSR_EL2");
+        self.ctx.sp_el0 = mrs!("SP_EL0");
+        msr!("SP_EL0", self.host.sp_el0);
+        // The timer and maintenance lines are low before the host can be interrupted by them.
+        barrier!("isb");
+        msr!("DAIF", self.host.daif);
+        Ok(())
+    }
+
+    fn load(&mut self) {
+        // Everything of the vCPU before is complete before this one's translation is there.
+        barrier!("dsb ish");
+        msr!("VMPIDR_EL2", self.mpidr);
+        msr!("VPIDR_EL2", mrs!("MIDR_EL1"));
+        self.el1.load();
+        if crate::features::pointer_authentication() {
+            self.keys.load();
+        }
+        self.timer.load();
+        self.interface.load();
+        self.fp.load();
+        msr!("HCR_EL2", self.hcr);
+        msr!("VTTBR_EL2", self.vttbr);
+        barrier!("isb");
+    }
+
+    fn save(&mut self) {
+        barrier!("dsb ish");
+        self.hcr = mrs!("HCR_EL2");
+        self.el1.save();
+        if crate::features::pointer_authentication() {
+            self.keys.save();
+        }
+        self.timer.save();
+        self.interface.save();
+        self.fp.save();
+        // Without a VM behind it, nothing speculative may walk this one's tables.
+        msr!("VTTBR_EL2", 0);
+        barrier!("isb");
+    }
+
+    #[inline]
+    fn set_gpr(&mut self, reg: usize, val: usize) {
+        self.ctx.set(reg, val as u64);
+    }
+
+    fn inject_interrupt(&mut self, _vector: usize) -> AxResult {
+        ax_err!(Unsupported, "the interrupt controller keeps a vCPU's interrupts")
+    }
+
+    #[inline]
+    fn set_return_value(&mut self, val: usize) {
+        self.ctx.set(0, val as u64);
+    }
+
+    #[inline]
+    fn finish(&mut self) {
+        if self.deferred.is_some() && self.finish_deferred() {
+            return;
+        }
+        if self.step != 0 {
+            let pstate = mrs!("SPSR_EL2");
+            if pstate & PSTATE_AARCH32 != 0 {
+                msr!("SPSR_EL2", advance_it_state(pstate));
+            }
+            // Bits 11:10 are BTYPE, which every executed instruction clears (AArch64 only).
+            else if pstate & PSTATE_BTYPE != 0 {
+                msr!("SPSR_EL2", pstate & !PSTATE_BTYPE);
+            }
+            msr!("ELR_EL2", mrs!("ELR_EL2").wrapping_add(self.step));
+            self.step = 0;
+        }
+    }
+
+    fn inject_fault(&mut self, fault: GuestFault) {
+        self.abandon_deferred();
+        self.step = 0;
+        self.take_exception(fault);
+    }
+
+    fn decode_access(&mut self, instruction: u32) -> AxVCpuExitReason {
+        self.decode_instruction(instruction)
+    }
+}
+
+const PSTATE_AARCH32: u64 = 1 << 4;
+const PSTATE_BTYPE: u64 = 0b11 << 10;
+
+/// ITSTATE one instruction later (Arm ARM, AArch32 `ITAdvance`): IT[1:0] in bits 26:25, IT[7:2] in 15:10.
+const fn advance_it_state(pstate: u64) -> u64 {
+    let it = (pstate >> 25 & 3) | (pstate >> 10 & 0x3f) << 2;
+    let next = if it & 7 == 0 { 0 } else { it & 0xe0 | it << 1 & 0x1f };
+    pstate & !(3 << 25 | 0x3f << 10) | (next & 3) << 25 | (next >> 2) << 10
+}
+
+impl Aarch64VCpu {
+    /// Register `index`; 31 reads as zero.
+    #[inline]
+    pub fn gpr(&self, index: usize) -> u64 {
+        self.ctx.get(index)
+    }
+
+    /// Where the bound vCPU goes on.
+    pub fn current_pc(&self) -> u64 {
+        mrs!("ELR_EL2")
+    }
+
+    /// The registers as of the last unbind.
+    pub fn frame(&self) -> &TrapFrame {
+        &self.ctx
+    }
+
+    /// The EL1 registers as of the last eviction.
+    pub fn el1(&self) -> &El1Registers {
+        &self.el1
+    }
+
+    /// The virtual timer as of the last unbind.
+    pub fn timer(&self) -> &VirtualTimer {
+        &self.timer
+    }
+
+    /// The physical counter value at which the virtual timer of the bound vCPU is due, if it can come.
+    pub fn current_timer_deadline(&self) -> Option<u64> {
+        self.timer.current_deadline()
+    }
+
+    /// Moves the guest's time: what is subtracted from the physical counter. Not while loaded.
+    pub fn set_counter_offset(&mut self, offset: u64) {
+        self.timer.set_offset(offset);
+    }
+
+    /// Makes WFI trap, or not. The vCPU must be loaded on this CPU.
+    #[inline]
+    pub fn trap_wfi(&mut self, on: bool) {
+        let hcr = if on { self.hcr | HCR_TWI } else { self.hcr & !HCR_TWI };
+        if hcr != self.hcr {
+            self.hcr = hcr;
+            msr!("HCR_EL2", mrs!("HCR_EL2") & !HCR_TWI | hcr & HCR_TWI);
+        }
+    }
+
+    #[inline]
+    fn synchronous_exit(&mut self, syndrome: Syndrome) -> AxVCpuExitReason {
+        match syndrome.class() {
+            Class::Hvc => {
+                self.step = 0;
+                self.call(syndrome)
+            }
+            Class::DataAbort => {
+                self.step = syndrome.instruction_bytes();
+                self.data_abort(syndrome)
+            }
+            Class::Smc => {
+                self.step = syndrome.instruction_bytes();
+                self.call(syndrome)
+            }
+            Class::SystemRegister => {
+                self.step = syndrome.instruction_bytes();
+                self.system_register(syndrome.iss())
+            }
+            Class::Wait => {
+                self.step = syndrome.instruction_bytes();
+                if syndrome.is_wfi() {
+                    return AxVCpuExitReason::Halt;
+                }
+                self.finish();
+                AxVCpuExitReason::Nothing
+            }
+            Class::InstructionAbort => self.instruction_abort(syndrome),
+            Class::Absent => AxVCpuExitReason::Fault(GuestFault::Undefined),
+        }
+    }
+
+    /// HVC #0 and SMC #0 are calls (SMC Calling Convention, DEN 0028); other immediates do not exist.
+    #[inline]
+    fn call(&mut self, syndrome: Syndrome) -> AxVCpuExitReason {
+        if syndrome.immediate() != 0 {
+            return AxVCpuExitReason::Fault(GuestFault::Undefined);
+        }
+        let [nr, a1, a2, a3, a4, a5, a6, ..] = self.ctx.gpr;
+        AxVCpuExitReason::Hypercall { nr, args: [a1, a2, a3, a4, a5, a6] }
+    }
+
+    #[inline]
+    fn data_abort(&mut self, syndrome: Syndrome) -> AxVCpuExitReason {
+        if syndrome.on_table_walk() {
+            return self.table_walk_fault(syndrome);
+        }
+        let addr = match syndrome.fault() {
+            Fault::Translation => fault_address(mrs!("FAR_EL2")),
+            Fault::Permission => match self.translate(mrs!("FAR_EL2"), Translation::of(syndrome)) {
+                Some(addr) => addr,
+                None => return AxVCpuExitReason::Nothing,
+            },
+            Fault::External => return AxVCpuExitReason::Fault(GuestFault::DataAbort),
+        };
+        if let Some(access) = syndrome.access() {
+            return self.access_exit(addr, access, syndrome.is_write());
+        }
+        self.undescribed_access(addr, syndrome)
+    }
+
+    #[inline]
+    fn access_exit(&self, addr: GuestPhysAddr, access: Access, write: bool) -> AxVCpuExitReason {
+        let Access { width, register, register_width, signed } = access;
+        if write {
+            let data = self.ctx.get(register) & width.mask();
+            return AxVCpuExitReason::MmioWrite { addr, width, data };
+        }
+        AxVCpuExitReason::MmioRead {
+            addr,
+            width,
+            reg: register,
+            reg_width: register_width,
+            signed_ext: signed,
+        }
+    }
+
+    /// A physical SError while the guest ran is the guest's: it takes a virtual one.
+    #[cold]
+    fn system_error(&mut self) -> AxVCpuExitReason {
+        msr!("HCR_EL2", mrs!("HCR_EL2") | HCR_VSE);
+        AxVCpuExitReason::Nothing
+    }
+}
+
+/// The guest-physical address of a stage-2 translation fault (HPFAR_EL2.FIPA, and FAR_EL2's page offset).
+#[inline]
+pub(crate) fn fault_address(far: u64) -> GuestPhysAddr {
+    let page = (mrs!("HPFAR_EL2") & 0xfff_ffff_fff0) << 8;
+    GuestPhysAddr::from_usize((page | far & 0xfff) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_it_state_advances_like_the_manual_says() {
+        let pack = |it: u64| (it & 3) << 25 | (it >> 2) << 10;
+        assert_eq!(advance_it_state(pack(0b0000_1000)), pack(0));
+        assert_eq!(advance_it_state(pack(0b1010_0110)), pack(0b1010_1100));
+        assert_eq!(advance_it_state(0), 0);
+    }
+}

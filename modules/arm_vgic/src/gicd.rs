@@ -1,0 +1,221 @@
+//! The distributor's registers: GICD_*, IHI 0069 section 12.9.
+
+use alloc::sync::Arc;
+
+use axaddrspace::AccessWidth;
+use axdevice::{Access, Device};
+
+use crate::{
+    ListRegisters,
+    bank::Groups,
+    bits::low,
+    outbox::Outbox,
+    registers::Register,
+    state::State,
+    vgic::{IIDR, PIDR2, Vgic},
+};
+
+/// Size of the distributor's window in bytes.
+pub const DISTRIBUTOR_WINDOW: usize = 0x1_0000;
+
+const GICD_CTLR: usize = 0x0000;
+const GICD_TYPER: usize = 0x0004;
+const GICD_IIDR: usize = 0x0008;
+const GICD_SETSPI_NSR: usize = 0x0040;
+const GICD_CLRSPI_NSR: usize = 0x0048;
+const GICD_IROUTER: core::ops::Range<usize> = 0x6100..0x8000;
+const GICD_PIDR2: usize = 0xffe8;
+
+const CTLR_ENABLE_GRP0: u32 = 1 << 0;
+const CTLR_ENABLE_GRP1: u32 = 1 << 1;
+/// Affinity routing cannot be turned off.
+const CTLR_ARE: u32 = 1 << 4;
+/// One security state.
+const CTLR_DS: u32 = 1 << 6;
+
+const TYPER_MBIS: u32 = 1 << 16;
+const TYPER_NO1N: u32 = 1 << 25;
+
+/// GICD_TYPER of a distributor with `spis` SPIs: 10 bits of INTID, no LPIs, no extended SPIs, no range selector.
+pub(crate) fn typer(spis: usize) -> u32 {
+    let lines = u32::try_from(spis / 32).unwrap_or(0) & 0x1f;
+    TYPER_NO1N | TYPER_MBIS | 9 << 19 | lines
+}
+
+/// The distributor of a virtual GIC as a device.
+pub(crate) struct Distributor<L>(pub(crate) Arc<Vgic<L>>);
+
+impl<L: ListRegisters> Device for Distributor<L> {
+    #[inline]
+    fn read(&self, access: Access) -> u64 {
+        let Access { offset, width, initiator } = access;
+        match width {
+            AccessWidth::Dword if offset & 3 == 0 => u64::from(self.read32(offset, initiator)),
+            AccessWidth::Byte => match Register::at(offset) {
+                Some(Register::Ipriorityr(n)) => {
+                    u64::from(self.priorities(n) >> (n % 4 * 8) & 0xff)
+                }
+                _ => 0,
+            },
+            AccessWidth::Qword if offset & 7 == 0 && GICD_IROUTER.contains(&offset) => {
+                u64::from(self.read_route(offset))
+            }
+            AccessWidth::Word | AccessWidth::Dword | AccessWidth::Qword => 0,
+        }
+    }
+
+    #[inline]
+    fn write(&self, access: Access, value: u64) {
+        let Access { offset, width, initiator } = access;
+        match width {
+            AccessWidth::Dword if offset & 3 == 0 => self.write32(offset, low(value), initiator),
+            AccessWidth::Byte => {
+                if let Some(Register::Ipriorityr(n)) = Register::at(offset) {
+                    self.set_priorities(n, &[value.to_le_bytes()[0]], initiator);
+                }
+            }
+            AccessWidth::Word if offset == GICD_SETSPI_NSR || offset == GICD_CLRSPI_NSR => {
+                self.message(offset == GICD_SETSPI_NSR, low(value), initiator);
+            }
+            AccessWidth::Qword if offset & 7 == 0 && GICD_IROUTER.contains(&offset) => {
+                self.write_route(offset, low(value), initiator);
+            }
+            AccessWidth::Word | AccessWidth::Dword | AccessWidth::Qword => {}
+        }
+    }
+
+    fn reset(&self) {
+        self.0.reset();
+    }
+}
+
+impl<L: ListRegisters> Distributor<L> {
+    fn read32(&self, offset: usize, initiator: usize) -> u32 {
+        match offset {
+            GICD_CTLR => self.read_ctlr(),
+            GICD_TYPER => self.0.typer(),
+            GICD_IIDR => IIDR,
+            GICD_PIDR2 => PIDR2,
+            // Aff3, in the upper halves, does not exist.
+            _ if GICD_IROUTER.contains(&offset) && offset & 4 == 0 => self.read_route(offset),
+            _ => match Register::at(offset) {
+                Some(Register::Bits(register, word)) => {
+                    let index = self.shared(word);
+                    self.0.read_bits(index, register, initiator)
+                }
+                Some(Register::Ipriorityr(n)) => self.priorities(n),
+                Some(Register::Icfgr(n)) => {
+                    let index = self.shared(n / 2);
+                    self.0.look(|state| state.read_config(index, n % 2))
+                }
+                None => 0,
+            },
+        }
+    }
+
+    fn write32(&self, offset: usize, value: u32, initiator: usize) {
+        match offset {
+            GICD_CTLR => self.write_ctlr(value, initiator),
+            GICD_SETSPI_NSR | GICD_CLRSPI_NSR => {
+                self.message(offset == GICD_SETSPI_NSR, value & 0x3ff, initiator);
+            }
+            _ if GICD_IROUTER.contains(&offset) && offset & 4 == 0 => {
+                self.write_route(offset, value, initiator);
+            }
+            _ => match Register::at(offset) {
+                Some(Register::Bits(register, word)) => {
+                    let index = self.shared(word);
+                    self.0.change(initiator, |s, out| s.write_bits(index, register, value, out));
+                }
+                Some(Register::Ipriorityr(n)) => {
+                    self.set_priorities(n, &value.to_le_bytes(), initiator);
+                }
+                Some(Register::Icfgr(n)) => {
+                    let index = self.shared(n / 2);
+                    self.0.change(initiator, |s, out| s.write_config(index, n % 2, value, out));
+                }
+                None => {}
+            },
+        }
+    }
+
+    /// The bank of SPIs `word`; no bank for word 0, which belongs to the redistributors.
+    #[inline]
+    fn shared(&self, word: usize) -> usize {
+        if word == 0 { usize::MAX } else { self.0.vcpus() + word - 1 }
+    }
+
+    fn read_ctlr(&self) -> u32 {
+        let groups = self.0.look(|state| state.groups);
+        (groups.group0 & CTLR_ENABLE_GRP0) | (groups.group1 & CTLR_ENABLE_GRP1) | CTLR_ARE | CTLR_DS
+    }
+
+    fn write_ctlr(&self, value: u32, initiator: usize) {
+        let mask = |bit| if value & bit == 0 { 0 } else { u32::MAX };
+        let groups = Groups { group0: mask(CTLR_ENABLE_GRP0), group1: mask(CTLR_ENABLE_GRP1) };
+        self.0.change(initiator, |state, out| {
+            if state.groups != groups {
+                state.set_groups(groups, out);
+            }
+        });
+    }
+
+    fn priorities(&self, n: usize) -> u32 {
+        let index = self.shared(n / 32);
+        self.0.look(|state| state.read_priorities(index, bit(n) & !3))
+    }
+
+    fn set_priorities(&self, first: usize, values: &[u8], initiator: usize) {
+        let index = self.shared(first / 32);
+        self.0.change(initiator, |state, out| {
+            for (n, &value) in (bit(first)..32).zip(values) {
+                state.write_priority(index, n, value, out);
+            }
+        });
+    }
+
+    fn read_route(&self, offset: usize) -> u32 {
+        let n = (offset & 0x1fff) / 8;
+        let index = self.shared(n / 32);
+        self.0.look(|state| {
+            let bank = state.banks.get(index);
+            bank.and_then(|bank| bank.route.get(n % 32)).copied().unwrap_or(0)
+        })
+    }
+
+    /// Aff2.Aff1.Aff0 only: Interrupt_Routing_Mode is RES0 without 1-of-N.
+    fn write_route(&self, offset: usize, value: u32, initiator: usize) {
+        let n = (offset & 0x1fff) / 8;
+        let index = self.shared(n / 32);
+        self.0.change(initiator, |state: &mut State, out: &mut Outbox| {
+            let exists = |bank: &crate::bank::Bank| bank.valid >> bit(n) & 1 == 1;
+            if state.banks.get(index).is_some_and(exists) {
+                state.set_route(index, bit(n), value & 0xff_ffff, out);
+            }
+        });
+    }
+
+    /// A message-based interrupt: an edge, or the level of a level-triggered one.
+    fn message(&self, set: bool, intid: u32, initiator: usize) {
+        self.0.change(initiator, |state, out| {
+            let Some((index, n)) = state.spi(intid) else {
+                return;
+            };
+            let edge = state.banks.get(index).is_some_and(|bank| bank.edge >> n & 1 == 1);
+            match (edge, set) {
+                (true, true) => state.pend(index, 1 << n, out),
+                (true, false) => {
+                    let register = crate::registers::BitRegister::Icpendr;
+                    state.write_bits(index, register, 1 << n, out);
+                }
+                (false, high) => state.set_line(index, n, high, out),
+            }
+        });
+    }
+}
+
+/// The place of interrupt `n` within its bank.
+#[inline]
+fn bit(n: usize) -> u32 {
+    u32::try_from(n % 32).unwrap_or(0)
+}

@@ -1,0 +1,315 @@
+//! The run queue of one physical CPU: weighted fair queueing by virtual run time.
+//!
+//! Every runnable vCPU has a virtual time, and the one that is furthest behind runs next. The floor is the smallest
+//! virtual time among the runnable ones and never goes back; it is where newcomers start and what sleepers are
+//! held to. A queue holds few vCPUs, so a scan of one small array beats a tree and keeps the order of arrival.
+//!
+//! The current vCPU may run for hours without an exit when it is alone. Whoever wakes another one on this CPU
+//! therefore first brings the current one's virtual time up to now ([`RunQueue::wake`]); the later
+//! [`RunQueue::charge`] for the same stretch counts only what is missing.
+
+use alloc::vec::Vec;
+
+use crate::entity::{Entity, clamp_weight, distance};
+
+/// The time in which every runnable vCPU should run once, in ns; slices are shares of it.
+pub const PERIOD_NS: u64 = 12_000_000;
+/// The shortest slice, in ns.
+pub const MIN_SLICE_NS: u64 = 1_000_000;
+/// The longest slice, in ns.
+pub const MAX_SLICE_NS: u64 = 10_000_000;
+/// How far behind the floor a vCPU may be when it wakes, in ns of virtual time.
+pub const SLEEPER_CREDIT_NS: u64 = 3_000_000;
+/// How far ahead of the floor a saved virtual time may put a vCPU that wakes, in ns.
+const MAX_DEBT_NS: u64 = 1_000_000_000;
+/// By how much a woken vCPU must be behind the current one to interrupt its slice, in ns of virtual time.
+const PREEMPT_MARGIN_NS: i64 = 1_000_000;
+
+/// Why a vCPU could not be queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueError {
+    /// The queue already holds as many as it was made for.
+    Full,
+    /// It is in this queue already.
+    Present,
+}
+
+/// What to run next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picked<T> {
+    /// Who runs.
+    pub key: T,
+    /// For how long, in ns; `None` when nobody else waits and no slice timer is wanted.
+    pub slice_ns: Option<u64>,
+    /// How long it was ready and did not run, in ns: its steal time since it last ran.
+    pub waited_ns: u64,
+}
+
+/// The vCPU that runs, with what the queue has counted ahead of its next charge.
+#[derive(Clone, Copy, Debug)]
+struct Current<T> {
+    entity: Entity<T>,
+    /// Up to when its run time is in its virtual time.
+    counted_to_ns: u64,
+    /// Run time counted before its charge came.
+    ahead_ns: u64,
+}
+
+impl<T> Current<T> {
+    /// Counts the run time up to `now_ns`.
+    fn catch_up(&mut self, now_ns: u64) {
+        let ran_ns = now_ns.saturating_sub(self.counted_to_ns);
+        self.entity.advance(ran_ns);
+        self.counted_to_ns = now_ns.max(self.counted_to_ns);
+        self.ahead_ns = self.ahead_ns.saturating_add(ran_ns);
+    }
+}
+
+/// The runnable vCPUs of one physical CPU, the current one included.
+#[derive(Debug)]
+pub struct RunQueue<T: Copy + Eq> {
+    /// Ready and not running, in the order of arrival.
+    waiting: Vec<Entity<T>>,
+    current: Option<Current<T>>,
+    capacity: usize,
+    floor_ns: u64,
+    /// Sum of the weights of waiting and current.
+    load: u64,
+}
+
+impl<T: Copy + Eq> RunQueue<T> {
+    /// An empty queue for up to `capacity` vCPUs; the only operation that allocates.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self::with_floor(capacity, 0)
+    }
+
+    fn with_floor(capacity: usize, floor_ns: u64) -> Self {
+        Self {
+            waiting: Vec::with_capacity(capacity),
+            current: None,
+            capacity,
+            floor_ns,
+            load: 0,
+        }
+    }
+
+    /// Makes `key` runnable with `weight` (clamped) at `now_ns`.
+    ///
+    /// `saved_ns` is what [`block`](Self::block) or [`remove`](Self::remove) gave, [`rebase`](crate::rebase)d when
+    /// it comes from another queue, or `None` for a newcomer, who starts at the floor. However long it slept, it
+    /// comes back at most [`SLEEPER_CREDIT_NS`] behind the floor.
+    ///
+    /// # Errors
+    /// [`QueueError::Present`] when it is queued here already, [`QueueError::Full`] beyond the capacity.
+    pub fn wake(
+        &mut self,
+        key: T,
+        weight: u32,
+        saved_ns: Option<u64>,
+        now_ns: u64,
+    ) -> Result<(), QueueError> {
+        if self.contains(key) {
+            return Err(QueueError::Present);
+        }
+        if self.len() >= self.capacity {
+            return Err(QueueError::Full);
+        }
+        if let Some(current) = &mut self.current {
+            current.catch_up(now_ns);
+        }
+        self.raise_floor();
+        let weight = clamp_weight(weight);
+        let vruntime_ns = saved_ns.map_or(self.floor_ns, |saved| self.bounded(saved));
+        self.waiting.push(Entity {
+            key,
+            weight,
+            vruntime_ns,
+            ready_since_ns: now_ns,
+        });
+        self.load += u64::from(weight);
+        Ok(())
+    }
+
+    /// Takes the vCPU that is furthest behind as the current one; `None` when nobody is runnable.
+    ///
+    /// A current vCPU that was neither blocked nor put back is put back first.
+    pub fn pick(&mut self, now_ns: u64) -> Option<Picked<T>> {
+        if let Some(current) = self.current {
+            self.put_back(current.entity.key, now_ns);
+        }
+        let entity = self.waiting.remove(self.furthest_behind()?);
+        self.current = Some(Current {
+            entity,
+            counted_to_ns: now_ns,
+            ahead_ns: 0,
+        });
+        self.raise_floor();
+        Some(Picked {
+            key: entity.key,
+            slice_ns: self.slice_ns(),
+            waited_ns: now_ns.saturating_sub(entity.ready_since_ns),
+        })
+    }
+
+    /// Adds `ran_ns` of run time to `key`, normally the current one; nothing happens when it is not here.
+    pub fn charge(&mut self, key: T, ran_ns: u64) {
+        if let Some(current) = self
+            .current
+            .as_mut()
+            .filter(|current| current.entity.key == key)
+        {
+            let missing_ns = ran_ns.saturating_sub(current.ahead_ns);
+            current.ahead_ns = current.ahead_ns.saturating_sub(ran_ns);
+            current.counted_to_ns = current.counted_to_ns.saturating_add(missing_ns);
+            current.entity.advance(missing_ns);
+        } else if let Some(entity) = self.waiting.iter_mut().find(|entity| entity.key == key) {
+            entity.advance(ran_ns);
+        }
+        self.raise_floor();
+    }
+
+    /// Ends the turn of `key`, which stays runnable; false when it is not the current one.
+    pub fn put_back(&mut self, key: T, now_ns: u64) -> bool {
+        let Some(current) = self.current.take_if(|current| current.entity.key == key) else {
+            return false;
+        };
+        self.waiting.push(Entity {
+            ready_since_ns: now_ns,
+            ..current.entity
+        });
+        true
+    }
+
+    /// Takes `key` out because it waits for something; gives its virtual time for the next [`wake`](Self::wake).
+    pub fn block(&mut self, key: T) -> Option<u64> {
+        self.remove(key).map(|entity| entity.vruntime_ns)
+    }
+
+    /// Takes `key` out for good, or to move it to another queue; `None` when it is not here.
+    pub fn remove(&mut self, key: T) -> Option<Entity<T>> {
+        let current = self.current.take_if(|current| current.entity.key == key);
+        let entity = match current {
+            Some(current) => current.entity,
+            None => {
+                let at = self.waiting.iter().position(|entity| entity.key == key)?;
+                self.waiting.remove(at)
+            }
+        };
+        self.load = self.load.saturating_sub(u64::from(entity.weight));
+        self.raise_floor();
+        Some(entity)
+    }
+
+    /// Gives `key` another weight (clamped) from now on; false when it is not here.
+    pub fn set_weight(&mut self, key: T, weight: u32) -> bool {
+        let current = self.current.as_mut().map(|current| &mut current.entity);
+        let Some(entity) = self
+            .waiting
+            .iter_mut()
+            .chain(current)
+            .find(|entity| entity.key == key)
+        else {
+            return false;
+        };
+        let weight = clamp_weight(weight);
+        self.load = self.load.saturating_sub(u64::from(entity.weight)) + u64::from(weight);
+        entity.weight = weight;
+        true
+    }
+
+    /// Whether `key`, just woken, is so far behind the current vCPU that it should run at once.
+    ///
+    /// True as well when nobody is current. With false, the current one keeps what is left of
+    /// [`slice_ns`](Self::slice_ns), for which it needs a timer if it was alone until now.
+    pub fn preempts(&self, key: T) -> bool {
+        let Some(woken) = self.waiting.iter().find(|entity| entity.key == key) else {
+            return false;
+        };
+        self.current.as_ref().is_none_or(|current| {
+            distance(current.entity.vruntime_ns, woken.vruntime_ns) > PREEMPT_MARGIN_NS
+        })
+    }
+
+    /// The slice of the current vCPU in ns: its share of [`PERIOD_NS`] within [`MIN_SLICE_NS`]`..=`[`MAX_SLICE_NS`].
+    ///
+    /// `None` when nobody is current or nobody else waits.
+    pub fn slice_ns(&self) -> Option<u64> {
+        let current = self.current.as_ref()?;
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let share_ns = PERIOD_NS * u64::from(current.entity.weight) / self.load.max(1);
+        Some(share_ns.clamp(MIN_SLICE_NS, MAX_SLICE_NS))
+    }
+
+    /// Who runs.
+    pub fn current(&self) -> Option<T> {
+        self.current.as_ref().map(|current| current.entity.key)
+    }
+
+    /// How many are runnable, the current one included.
+    pub fn len(&self) -> usize {
+        self.waiting.len() + usize::from(self.current.is_some())
+    }
+
+    /// Whether nobody is runnable.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether exactly one is runnable, so that no slice timer is wanted.
+    pub fn alone(&self) -> bool {
+        self.len() == 1
+    }
+
+    /// Whether `key` is runnable here.
+    pub fn contains(&self, key: T) -> bool {
+        self.current() == Some(key) || self.waiting.iter().any(|entity| entity.key == key)
+    }
+
+    /// Those that are ready and do not run, in the order of arrival.
+    pub fn waiting(&self) -> impl Iterator<Item = &Entity<T>> {
+        self.waiting.iter()
+    }
+
+    /// The sum of the weights of all that are runnable here.
+    pub fn load(&self) -> u64 {
+        self.load
+    }
+
+    /// The virtual time newcomers start at, in ns.
+    pub fn floor_ns(&self) -> u64 {
+        self.floor_ns
+    }
+
+    /// The index in `waiting` of the smallest virtual time; the first to arrive among equals.
+    fn furthest_behind(&self) -> Option<usize> {
+        let lag = |entity: &Entity<T>| distance(entity.vruntime_ns, self.floor_ns);
+        let waiting = self.waiting.iter().enumerate();
+        waiting
+            .min_by_key(|(_, entity)| lag(entity))
+            .map(|(at, _)| at)
+    }
+
+    /// Moves the floor up to the smallest virtual time, never back.
+    fn raise_floor(&mut self) {
+        let current = self.current.as_ref().map(|current| &current.entity);
+        let leads = self
+            .waiting
+            .iter()
+            .chain(current)
+            .map(|entity| distance(entity.vruntime_ns, self.floor_ns));
+        let rise = u64::try_from(leads.min().unwrap_or(0)).unwrap_or(0);
+        self.floor_ns = self.floor_ns.wrapping_add(rise);
+    }
+
+    /// A saved virtual time held to the sleeper's credit below the floor and to a bounded debt above it.
+    fn bounded(&self, saved_ns: u64) -> u64 {
+        let credit = -SLEEPER_CREDIT_NS.cast_signed();
+        let lead = distance(saved_ns, self.floor_ns).clamp(credit, MAX_DEBT_NS.cast_signed());
+        self.floor_ns.wrapping_add_signed(lead)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! A VM's console: attached to the terminal, or printed.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::control::ControlResult;
+use crate::session::{Failure, Outcome, Session};
+use crate::terminal::Terminal;
+
+/// Ctrl-].
+const DETACH: u8 = 0x1d;
+/// How long keys are waited for before the guest's output is looked at again.
+const POLL: Duration = Duration::from_millis(5);
+/// Keys the guest has not taken yet; more are dropped with a bell.
+const MAX_UNTAKEN: usize = 1024;
+/// Bytes moved at a time in either direction.
+const CHUNK: usize = 256;
+/// What a terminal is told when a guest that sent escape sequences is left: plain text, and the cursor shown.
+const RESTORE: &[u8] = b"\x1b[0m\x1b[?25h";
+/// The most `vm log` keeps, in bytes.
+const MAX_LOG: usize = 1 << 20;
+
+/// What the keys of one round ask for.
+#[derive(PartialEq, Eq)]
+enum Keys {
+    None,
+    Typed,
+    Detach,
+}
+
+/// An attached console.
+struct Attached {
+    /// How far its output has been read.
+    cursor: u64,
+    /// Keys the guest has not taken yet.
+    untaken: Vec<u8>,
+    /// Whether the guest may have changed colours or hidden the cursor.
+    escaped: bool,
+}
+
+/// Refuses where nobody could detach again.
+pub(crate) fn check(session: &Session<'_>) -> Outcome {
+    if session.terminal.is_interactive() {
+        Ok(())
+    } else {
+        Err(Failure::Failed(
+            "the console needs somebody who types".into(),
+        ))
+    }
+}
+
+/// Connects the terminal with the console of `vm` until Ctrl-] or until the VM ends.
+///
+/// What the VM wrote before comes first. Keys go to the guest as they are, what it writes comes as it is.
+pub(crate) fn attach(session: &mut Session<'_>, vm: &str) -> Outcome {
+    session.say(format_args!("connected to {vm}; Ctrl-] detaches"));
+    let mut attached = Attached {
+        cursor: 0,
+        untaken: Vec::new(),
+        escaped: false,
+    };
+    let why = converse(session, vm, &mut attached);
+    if attached.escaped {
+        session.terminal.write(RESTORE);
+    }
+    session.say(format_args!("\n{}", why?));
+    Ok(())
+}
+
+/// Moves keys and output until it is over; gives why.
+fn converse(
+    session: &mut Session<'_>,
+    vm: &str,
+    attached: &mut Attached,
+) -> Result<String, Failure> {
+    let mut wait = Duration::ZERO;
+    loop {
+        // Asked before reading, so that what it wrote last is not lost.
+        let running = session.control.is_running(vm);
+        let keys = read_keys(session.terminal, wait, &mut attached.untaken);
+        if keys == Keys::Detach {
+            return Ok(format!("detached from {vm}"));
+        }
+        send(session, vm, attached);
+        let wrote = receive(session, vm, attached)?;
+        if !running && !wrote {
+            let state = session
+                .control
+                .list()
+                .into_iter()
+                .find(|listed| listed.name == vm);
+            let state = state.map_or("gone".into(), |listed| listed.state);
+            return Ok(format!("{vm} is not running ({state}); detached"));
+        }
+        wait = if wrote || keys == Keys::Typed {
+            Duration::ZERO
+        } else {
+            POLL
+        };
+    }
+}
+
+/// Gives the guest as many keys as it takes.
+fn send(session: &mut Session<'_>, vm: &str, attached: &mut Attached) {
+    if attached.untaken.is_empty() {
+        return;
+    }
+    match session.control.console_write(vm, &attached.untaken) {
+        Ok(taken) => {
+            attached.untaken.drain(..taken.min(attached.untaken.len()));
+        }
+        // It has just ended; what it said last is still to be read.
+        Err(_) => attached.untaken.clear(),
+    }
+}
+
+/// Shows a chunk of what the guest wrote; gives whether there was any.
+fn receive(session: &mut Session<'_>, vm: &str, attached: &mut Attached) -> ControlResult<bool> {
+    let mut buf = [0; CHUNK];
+    let count = session
+        .control
+        .console_read(vm, &mut attached.cursor, &mut buf)?;
+    let chunk = buf.get(..count).unwrap_or_default();
+    attached.escaped |= chunk.contains(&0x1b);
+    session.terminal.write(chunk);
+    Ok(count > 0)
+}
+
+/// Adds the keys that are there to `untaken`; stops at Ctrl-], so that what follows goes to the shell.
+fn read_keys(terminal: &mut dyn Terminal, wait: Duration, untaken: &mut Vec<u8>) -> Keys {
+    let mut keys = Keys::None;
+    let mut wait = wait;
+    for _ in 0..CHUNK {
+        let mut key = [0];
+        if terminal.read(&mut key, wait) == 0 {
+            break;
+        }
+        wait = Duration::ZERO;
+        let [key] = key;
+        if key == DETACH {
+            return Keys::Detach;
+        }
+        keys = Keys::Typed;
+        if untaken.len() < MAX_UNTAKEN {
+            untaken.push(key);
+        } else {
+            terminal.write(b"\x07");
+        }
+    }
+    keys
+}
+
+/// What `vm` wrote to its console and is still kept, as plain text.
+pub(crate) fn log(session: &Session<'_>, vm: &str) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let mut cursor = 0;
+    let mut buf = [0; CHUNK];
+    while bytes.len() < MAX_LOG {
+        let count = session.control.console_read(vm, &mut cursor, &mut buf)?;
+        if count == 0 {
+            break;
+        }
+        bytes.extend_from_slice(buf.get(..count).unwrap_or_default());
+    }
+    Ok(plain(&String::from_utf8_lossy(&bytes)))
+}
+
+/// `text` without escape sequences and without control characters other than line ends and tabs.
+fn plain(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c == '\x1b' && rest.next_if_eq(&'[').is_some() {
+            while rest.next_if(|c| matches!(c, ' '..='?')).is_some() {}
+            rest.next_if(|c| matches!(c, '@'..='~'));
+        } else if !c.is_control() || c == '\n' || c == '\t' {
+            kept.push(c);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_has_no_escape_sequences() {
+        assert_eq!(plain("\x1b[1;31mred\x1b[0m\r\nok\tx\x07\x1b"), "red\nok\tx");
+        assert_eq!(plain("\x1b[\x1b[\n\x1b[12"), "\n");
+    }
+}

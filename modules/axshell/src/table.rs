@@ -1,0 +1,63 @@
+//! Columns of text.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::control::Field;
+
+/// Lines of `rows` under `head`, unless that is empty, with columns as wide as their widest cell.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let head: Vec<String> = head.iter().map(|cell| String::from(*cell)).collect();
+    let all = || {
+        core::iter::once(&head)
+            .filter(|head| !head.is_empty())
+            .chain(rows)
+    };
+    let mut widths: Vec<usize> = Vec::new();
+    for row in all() {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in all() {
+        let start = text.len();
+        for (cell, width) in row.iter().zip(&widths) {
+            let pad = width.saturating_sub(cell.chars().count()) + 2;
+            text.push_str(cell);
+            text.extend(core::iter::repeat_n(' ', pad));
+        }
+        let end = text.trim_end_matches(' ').len().max(start);
+        text.truncate(end);
+        text.push('\n');
+    }
+    text
+}
+
+/// Lines of `fields`, each indented by `indent`.
+pub(crate) fn fields(indent: &str, fields: &[Field]) -> String {
+    let row = |field: &Field| {
+        [
+            alloc::format!("{indent}{}", field.name),
+            field.value.clone(),
+        ]
+        .into()
+    };
+    table(&[], &fields.iter().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell_and_lines_end_without_blanks() {
+        let rows = [
+            ["1".into(), "é".into()].into(),
+            ["22".into(), String::new()].into(),
+        ];
+        assert_eq!(table(&["ID", "NAME"], &rows), "ID  NAME\n1   é\n22\n");
+        assert_eq!(table(&[], &[]), "");
+    }
+}

@@ -1,0 +1,255 @@
+//! Keys at the prompt: editing, history, completion, notices, and keys that mean harm.
+
+use super::*;
+use crate::complete::complete;
+use crate::editor::{Editor, Event};
+
+/// The row that shows the line after `keys`, with the cursor as `|`.
+fn row_after(keys: &[u8]) -> String {
+    let mut screen = Screen::typing(b"");
+    let mut editor = Editor::new();
+    editor.draw(&mut screen);
+    for key in keys {
+        editor.advance(*key, &mut screen);
+    }
+    screen.cursor_row()
+}
+
+#[test]
+fn typed_lines_run_and_are_shown() {
+    let screen = typed(b"echo hello\recho two\r\n");
+    let shown =
+        "axle> echo hello\nhello\naxle> echo two\ntwo\naxle> ^C\naxle> poweroff\npowering off\n";
+    assert_eq!(screen.text(), shown);
+}
+
+#[test]
+fn the_cursor_moves_and_edits_where_it_is() {
+    let cases: [(&[u8], &str); 14] = [
+        (b"abc\x1b[D\x1b[DX", "axle> aX|bc"),
+        (b"abc\x01X", "axle> X|abc"),
+        (b"abc\x1b[HX\x1b[FY", "axle> XabcY|"),
+        (b"abc\x02\x02\x0b", "axle> a|"),
+        (b"abc def\x02\x15", "axle> |f"),
+        (b"abc def\x17X", "axle> abc X|"),
+        (b"abc\x7f\x08", "axle> a|"),
+        (b"abc\x01\x1b[3~", "axle> |bc"),
+        (b"abc\x01\x04", "axle> |bc"),
+        (b"abc def\x1b[1;5D\x1b[1;5DX", "axle> X|abc def"),
+        (b"abc\x03d", "axle> d|"),
+        ("aéx\x1b[D\x7f".as_bytes(), "axle> a|x"),
+        (b"abc\x0c", "axle> abc|"),
+        (b"\x1b[D\x1b[C\x7f\x1b[3~\x04", "axle> |"),
+    ];
+    for (keys, row) in cases {
+        assert_eq!(row_after(keys), row, "{keys:x?}");
+    }
+}
+
+#[test]
+fn history_comes_with_up_and_down_and_keeps_the_draft() {
+    assert_eq!(row_after(b"one\rtwo\rdra\x1b[A\x1b[A"), "axle> one|");
+    assert_eq!(
+        row_after(b"one\rtwo\rdra\x1b[A\x1b[A\x1b[A\x1b[B"),
+        "axle> two|"
+    );
+    assert_eq!(
+        row_after(b"one\rtwo\rdra\x10\x10\x0e\x0e\x0e"),
+        "axle> dra|"
+    );
+    assert_eq!(
+        typed(b"echo a\r\x1b[A\r").text().matches("\na\n").count(),
+        2
+    );
+}
+
+#[test]
+fn a_long_line_scrolls_within_its_row_and_runs_whole() {
+    let long: String = (0..120).map(|n| char::from(b'a' + n % 26)).collect();
+    let (end, start) = (
+        row_after(long.as_bytes()),
+        row_after(format!("{long}\x01").as_bytes()),
+    );
+    assert!(end.ends_with(&format!("{}|", &long[100..])), "{end}");
+    assert!(
+        start.starts_with(&format!("axle> |{}", &long[..60])),
+        "{start}"
+    );
+    let screen = typed(format!("echo {}\r", &long[..70]).as_bytes());
+    assert!(screen.text().contains(&format!("\n{}\n", &long[..70])));
+}
+
+#[test]
+fn a_line_beyond_the_bound_rings_once_and_does_not_run() {
+    let mut keys = b"vm delete hello ".to_vec();
+    keys.extend(std::iter::repeat_n(b'x', 1 << 20));
+    keys.extend(b"\rstatus\r");
+    let (screen, fake) = typed_for(Fake::with(&["hello"]), &keys);
+    assert_eq!(fake.vms.len(), 1);
+    assert_eq!(screen.bells, 1);
+    assert!(
+        screen
+            .text()
+            .contains("error: the line was not run, because a line has at most 512 bytes")
+    );
+    assert!(screen.text().contains("axle> status\n2\n"));
+}
+
+#[test]
+fn an_abandoned_long_line_leaves_nothing_behind() {
+    let mut keys = [b'x'; 600].to_vec();
+    keys.extend(b"\x15echo fine\r");
+    assert!(typed(&keys).text().contains("\nfine\n"));
+}
+
+#[test]
+fn noise_of_every_kind_leaves_a_shell_that_works() {
+    let mut noise = std::vec::Vec::new();
+    let mut state = 1u32;
+    for _ in 0..200_000 {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        noise.push(state.to_le_bytes()[0]);
+    }
+    noise.extend(b"\x1b\x1b[\x1b[;;;\x1bO\x1b]0;\xff\xfe\xc3\x03");
+    noise.extend(b"echo alive\r");
+    assert!(typed(&noise).text().contains("\nalive\n"));
+}
+
+#[test]
+fn a_pause_ends_a_lone_escape() {
+    let mut screen = Screen::typing(b"echo a\x1b");
+    screen.pause().then(b"[b\rpoweroff\r");
+    Shell::new(Fake::default()).run(&mut screen);
+    assert!(screen.text().contains("\na[b\n"));
+}
+
+#[test]
+fn a_notice_comes_above_the_prompt_and_the_typed_line_stays() {
+    let notices = [
+        "linux died: triple fault\x1b[2J".into(),
+        "hello ended".into(),
+    ]
+    .into();
+    let mut shell = Shell::new(Fake {
+        notices,
+        silent_polls: 1,
+        ..Fake::default()
+    });
+    let mut screen = Screen::typing(b"echo ab\x1b[D");
+    screen.pause().then(b"X\rpoweroff\r");
+    shell.run(&mut screen);
+    let shown = "linux died: triple fault?[2J\nhello ended\naxle> echo aXb\naXb\n";
+    assert!(screen.text().starts_with(shown), "{}", screen.text());
+}
+
+#[test]
+fn a_notice_comes_even_while_keys_never_pause() {
+    let mut keys = b"echo ".to_vec();
+    keys.extend([b'x'; 400]);
+    let fake = Fake {
+        notices: ["late".into()].into(),
+        silent_polls: 1,
+        ..Fake::default()
+    };
+    assert!(typed_for(fake, &keys).0.text().starts_with("late\naxle> "));
+}
+
+#[test]
+fn completion_knows_commands_options_vms_files_and_levels() {
+    let mut fake = Fake::with(&["linux", "linux-2", "hello", "odd name"]);
+    fake.vms[0].running = true;
+    let cases: [(&str, &str, &[&str]); 20] = [
+        ("v", "", &["version", "vm"]),
+        ("vm", " ", &["vm"]),
+        ("up", "time ", &["uptime"]),
+        ("vm st", "", &["start", "stop"]),
+        ("vm sta", "rt ", &["start"]),
+        ("vm bo", "ot ", &["boot"]),
+        ("vm start l", "inux", &["linux", "linux-2"]),
+        ("vm start linux ", "", &["hello", "linux-2"]),
+        ("vm start he", "llo ", &["hello"]),
+        ("vm start --c", "onsole ", &["--console"]),
+        ("vm stop --f", "orce ", &["--force"]),
+        ("vm stop --force --", "", &["--help", "--timeout"]),
+        ("vm stop --timeout ", "", &[]),
+        ("vm create h", "ello.toml ", &["hello.toml"]),
+        (
+            "vm create hello.toml l",
+            "inux",
+            &["linux-smp.toml", "linux.toml"],
+        ),
+        ("vm log linux ", "", &[]),
+        ("log de", "bug ", &["debug"]),
+        ("help vm del", "ete ", &["delete"]),
+        ("host ", "", &["cpus", "info", "mem"]),
+        ("nonsense ", "", &[]),
+    ];
+    for (before, suffix, candidates) in cases {
+        let completion = complete(before, &fake);
+        assert_eq!(completion.suffix, suffix, "{before}");
+        assert_eq!(completion.candidates, candidates, "{before}");
+    }
+}
+
+#[test]
+fn every_command_is_reached_by_completion() {
+    for path in COMMANDS.iter().flat_map(Command::paths) {
+        let mut typed = String::new();
+        for word in path {
+            assert!(
+                complete(&typed, &Fake::default())
+                    .candidates
+                    .iter()
+                    .any(|found| found == word)
+            );
+            typed = format!("{typed}{word} ");
+        }
+    }
+}
+
+#[test]
+fn tab_types_what_is_certain_and_lists_the_rest() {
+    let screen = typed(b"vm sh\t\t\r");
+    assert!(
+        screen
+            .text()
+            .contains("axle> vm show\nhello  linux\naxle> vm show\n"),
+        "{}",
+        screen.text()
+    );
+    assert!(typed(b"ec\tx\r").text().contains("axle> echo x\nx\n"));
+    assert_eq!(typed(b"xyz\t").bells, 1);
+}
+
+#[test]
+fn completion_survives_any_text() {
+    let fake = Fake::with(&["é"]);
+    for before in [
+        "é",
+        "vm start é",
+        "  ",
+        "vm  start  ",
+        "'",
+        "\u{3000}x",
+        "help help help ",
+        "-",
+        "vm --",
+    ] {
+        complete(before, &fake);
+    }
+}
+
+#[test]
+fn enter_gives_the_whole_line_wherever_the_cursor_is() {
+    let mut screen = Screen::typing(b"");
+    let mut editor = Editor::new();
+    editor.type_text("vm list", &mut screen);
+    editor.advance(0x01, &mut screen);
+    assert_eq!(
+        editor.advance(b'\r', &mut screen),
+        Event::Entered("vm list".into())
+    );
+    assert_eq!(editor.before(), "");
+}

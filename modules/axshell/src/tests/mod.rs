@@ -1,0 +1,379 @@
+//! Tests of the whole shell, with a hypervisor and a terminal made of plain data.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used
+)]
+
+extern crate std;
+
+mod commands;
+mod console;
+mod editing;
+
+use std::collections::VecDeque;
+use std::format;
+use std::string::{String, ToString};
+use std::time::Duration;
+use std::vec::Vec;
+
+use crate::*;
+
+/// A VM of the fake.
+#[derive(Default)]
+struct Vm {
+    name: String,
+    running: bool,
+    /// What it wrote.
+    output: Vec<u8>,
+    /// What was typed.
+    input: Vec<u8>,
+}
+
+/// A hypervisor of plain data. Its guests echo what can be seen, and end at a Ctrl-D.
+#[derive(Default)]
+struct Fake {
+    vms: Vec<Vm>,
+    /// What was asked, as text.
+    asked: Vec<String>,
+    notices: VecDeque<String>,
+    /// How often notices are asked for before there are any.
+    silent_polls: usize,
+    /// How many keys a guest takes at a time; `None` for any number.
+    takes: Option<usize>,
+    level: Option<LevelFilter>,
+}
+
+impl Fake {
+    fn with(names: &[&str]) -> Self {
+        let vm = |name: &&str| Vm {
+            name: name.to_string(),
+            ..Vm::default()
+        };
+        Self {
+            vms: names.iter().map(vm).collect(),
+            ..Self::default()
+        }
+    }
+
+    fn vm(&mut self, name: &str) -> ControlResult<&mut Vm> {
+        let found = self.vms.iter_mut().find(|vm| vm.name == name);
+        found.ok_or_else(|| ControlError::new(format!("{name} is gone")))
+    }
+}
+
+impl VmControl for Fake {
+    fn create(&mut self, file: &str, options: &CreateOptions) -> ControlResult<String> {
+        if !self.files().contains(&file.to_string()) {
+            return Err(ControlError::new(format!(
+                "there is no config {file} in the bundle"
+            )));
+        }
+        self.asked.push(format!(
+            "{file} {:?} {:?} {:?}",
+            options.name, options.memory_bytes, options.cpus
+        ));
+        let name = options
+            .name
+            .clone()
+            .unwrap_or(file.trim_end_matches(".toml").into());
+        self.vms.push(Vm {
+            name: name.clone(),
+            ..Vm::default()
+        });
+        Ok(name)
+    }
+
+    fn start(&mut self, vm: &str) -> ControlResult<()> {
+        let vm = self.vm(vm)?;
+        if vm.running {
+            return Err(ControlError::new(format!("{} is running already", vm.name)));
+        }
+        vm.running = true;
+        vm.output.extend(b"booted\r\n");
+        Ok(())
+    }
+
+    fn stop(&mut self, vm: &str, mode: StopMode, timeout: Duration) -> ControlResult<Stopped> {
+        self.asked.push(format!("stop {vm} {mode:?} {timeout:?}"));
+        let vm = self.vm(vm)?;
+        if !vm.running {
+            return Err(ControlError::new(format!("{} is not running", vm.name)));
+        }
+        vm.running = false;
+        let deaf = mode == StopMode::Force || vm.name == "deaf";
+        Ok(if deaf {
+            Stopped::Forced
+        } else {
+            Stopped::Itself
+        })
+    }
+
+    fn delete(&mut self, vm: &str, mode: DeleteMode) -> ControlResult<()> {
+        if self.vm(vm)?.running && mode == DeleteMode::Stopped {
+            return Err(ControlError::new(format!(
+                "{vm} is running; stop it first or use --force"
+            )));
+        }
+        self.vms.retain(|other| other.name != vm);
+        Ok(())
+    }
+
+    fn list(&self) -> Vec<VmSummary> {
+        let summary = |(id, vm): (usize, &Vm)| VmSummary {
+            id,
+            name: vm.name.clone(),
+            state: if vm.running { "running" } else { "stopped" }.into(),
+            vcpus: 2,
+            memory_bytes: 512 << 20,
+            uptime_ns: vm.running.then_some(4_200_000_000),
+            cpu_share_permille: vm.running.then_some(125),
+            exits_per_s: vm.running.then_some(900),
+        };
+        self.vms.iter().enumerate().map(summary).collect()
+    }
+
+    fn show(&self, vm: &str) -> ControlResult<Vec<Section>> {
+        Ok([
+            Section {
+                title: String::new(),
+                fields: [Field::new("name", vm)].into(),
+            },
+            Section {
+                title: "memory".into(),
+                fields: [Field::new("ram", "512M")].into(),
+            },
+        ]
+        .into())
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.vms.iter().map(|vm| vm.name.clone()).collect()
+    }
+
+    fn files(&self) -> Vec<String> {
+        ["linux.toml", "linux-smp.toml", "hello.toml"]
+            .map(String::from)
+            .into()
+    }
+
+    fn is_running(&self, vm: &str) -> bool {
+        self.vms
+            .iter()
+            .any(|other| other.name == vm && other.running)
+    }
+
+    fn console_write(&mut self, vm: &str, bytes: &[u8]) -> ControlResult<usize> {
+        let takes = self.takes.unwrap_or(bytes.len()).min(bytes.len());
+        let vm = self.vm(vm)?;
+        vm.input.extend(&bytes[..takes]);
+        vm.output
+            .extend(bytes[..takes].iter().filter(|byte| byte.is_ascii_graphic()));
+        vm.running &= !bytes[..takes].contains(&0x04);
+        Ok(takes)
+    }
+
+    fn console_read(&self, vm: &str, cursor: &mut u64, buf: &mut [u8]) -> ControlResult<usize> {
+        let found = self.vms.iter().find(|other| other.name == vm);
+        let vm = found.ok_or_else(|| ControlError::new(format!("{vm} is gone")))?;
+        let rest = &vm.output[usize::try_from(*cursor).unwrap()..];
+        let count = rest.len().min(buf.len()).min(7);
+        buf[..count].copy_from_slice(&rest[..count]);
+        *cursor += count as u64;
+        Ok(count)
+    }
+
+    fn log_level(&self) -> LevelFilter {
+        self.level.unwrap_or(LevelFilter::Warn)
+    }
+
+    fn set_log_level(&mut self, level: LevelFilter) {
+        self.level = Some(level);
+    }
+
+    fn host_info(&self) -> Vec<Field> {
+        [Field::new("board", "qemu-aarch64"), Field::new("cpus", "4")].into()
+    }
+
+    fn host_mem(&self) -> Vec<Field> {
+        [Field::new("total", "2G")].into()
+    }
+
+    fn host_cpus(&self) -> Vec<HostCpu> {
+        let cpu = |id| HostCpu {
+            id,
+            state: "idle".into(),
+            vcpus: 1,
+            busy_permille: Some(5),
+        };
+        (0..2).map(cpu).collect()
+    }
+
+    fn uptime_ns(&self) -> u64 {
+        185_000_000_000
+    }
+
+    fn version(&self) -> String {
+        "axle 0.1.0".into()
+    }
+
+    fn take_notice(&mut self) -> Option<String> {
+        match self.silent_polls.checked_sub(1) {
+            Some(left) => {
+                self.silent_polls = left;
+                None
+            }
+            None => self.notices.pop_front(),
+        }
+    }
+
+    fn poweroff(&mut self) -> ControlResult<()> {
+        Ok(())
+    }
+
+    fn reboot(&mut self) -> ControlResult<()> {
+        Ok(())
+    }
+}
+
+/// A terminal somebody types `keys` on; a `None` is a pause. It shows what a VT100 of 80 columns shows.
+struct Screen {
+    keys: VecDeque<Option<u8>>,
+    raw: Vec<u8>,
+    rows: Vec<Vec<char>>,
+    column: usize,
+    bells: usize,
+}
+
+impl Screen {
+    fn typing(text: &[u8]) -> Self {
+        let mut screen = Self {
+            keys: VecDeque::new(),
+            raw: Vec::new(),
+            rows: [Vec::new()].into(),
+            column: 0,
+            bells: 0,
+        };
+        screen.keys.extend(text.iter().copied().map(Some));
+        screen
+    }
+
+    fn pause(&mut self) -> &mut Self {
+        self.keys.push_back(None);
+        self
+    }
+
+    fn then(&mut self, text: &[u8]) -> &mut Self {
+        self.keys.extend(text.iter().copied().map(Some));
+        self
+    }
+
+    /// What is shown, without the blanks at the end of rows.
+    fn text(&self) -> String {
+        let row = |row: &Vec<char>| row.iter().collect::<String>().trim_end().to_string();
+        self.rows.iter().map(row).collect::<Vec<_>>().join("\n")
+    }
+
+    /// What is shown in the row the cursor is in, with the cursor as `|`.
+    fn cursor_row(&self) -> String {
+        let mut row = self.rows.last().unwrap().clone();
+        row.resize(row.len().max(self.column), ' ');
+        row.insert(self.column, '|');
+        row.into_iter().collect()
+    }
+
+    fn put(&mut self, c: char) {
+        let row = self.rows.last_mut().unwrap();
+        row.resize(row.len().max(self.column + 1), ' ');
+        row[self.column] = c;
+        self.column += 1;
+        let prompted = row.starts_with(&['a', 'x', 'l', 'e', '>']);
+        assert!(self.column < 80 || !prompted, "the row wraps");
+    }
+
+    fn escape(&mut self, sequence: &str, last: char) {
+        match last {
+            'K' => self.rows.last_mut().unwrap().truncate(self.column),
+            'D' => self.column -= sequence.parse::<usize>().unwrap(),
+            'm' | 'h' => {}
+            _ => panic!("unexpected sequence {sequence}{last}"),
+        }
+    }
+}
+
+impl Terminal for Screen {
+    fn read(&mut self, buf: &mut [u8], _timeout: Duration) -> usize {
+        assert!(
+            !self.keys.is_empty(),
+            "the script ends before the shell:\n{}",
+            self.text()
+        );
+        let Some(key) = self.keys.pop_front().unwrap() else {
+            return 0;
+        };
+        buf[0] = key;
+        1
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.raw.extend(bytes);
+        let text = std::str::from_utf8(bytes).expect("whole characters");
+        let mut rest = text.chars();
+        while let Some(c) = rest.next() {
+            match c {
+                '\r' => self.column = 0,
+                '\n' => self.rows.push(Vec::new()),
+                '\x07' => self.bells += 1,
+                '\x1b' => {
+                    assert_eq!(rest.next(), Some('['));
+                    let sequence: String = rest.by_ref().take_while_inclusive_letter();
+                    let (parameters, last) = sequence.split_at(sequence.len() - 1);
+                    self.escape(parameters, last.chars().next().unwrap());
+                }
+                _ if c.is_control() => panic!("control character {c:?}"),
+                _ => self.put(c),
+            }
+        }
+    }
+}
+
+/// Takes characters up to and with the first letter.
+trait UpToLetter {
+    fn take_while_inclusive_letter(self) -> String;
+}
+
+impl<I: Iterator<Item = char>> UpToLetter for I {
+    fn take_while_inclusive_letter(self) -> String {
+        let mut taken = String::new();
+        for c in self {
+            taken.push(c);
+            if c.is_ascii_alphabetic() {
+                break;
+            }
+        }
+        taken
+    }
+}
+
+/// Runs `line` on a shell for `fake`; gives status and output.
+fn execute(shell: &mut Shell<Fake>, line: &str) -> (u8, String) {
+    let mut capture = Capture::default();
+    let status = shell.execute(line, &mut capture);
+    (status.code(), capture.text().replace("\r\n", "\n"))
+}
+
+/// What a shell shows when `keys` and then `poweroff` are typed.
+fn typed(keys: &[u8]) -> Screen {
+    typed_for(Fake::with(&["linux", "hello"]), keys).0
+}
+
+fn typed_for(fake: Fake, keys: &[u8]) -> (Screen, Fake) {
+    let mut screen = Screen::typing(keys);
+    screen.then(b"\x03poweroff\r");
+    let mut shell = Shell::new(fake);
+    assert_eq!(shell.run(&mut screen), Ended::Poweroff);
+    let fake = core::mem::take(shell.control());
+    (screen, fake)
+}

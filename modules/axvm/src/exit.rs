@@ -1,0 +1,357 @@
+//! Running a vCPU, and the one `match` that decides every exit.
+//!
+//! Everything here runs with interrupts masked between bind and unbind: nothing of the host is called,
+//! nothing allocates, and the only locks are short spin locks. Where the guest is to blame, the guest
+//! takes the fault; `Err` and the exits that are given back are the caller's.
+
+use arm_vcpu::SliceTimer;
+use arm_vcpu::sysreg::names;
+use arm_vgic::{ListRegisters, TIMER_PPI};
+use axaddrspace::{GuestPhysAddr, MappingFlags};
+use axerrno::{AxError, AxResult};
+use axvcpu::{AxVCpuExitReason, Bound, GuestFault, SysRegAddr, VCpuSlot, extend};
+use core::ops::ControlFlow;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::psci::{self, PowerState, PsciAction, PsciView};
+use crate::timer::PhysicalTimer;
+use crate::vm::Seat;
+use crate::{AxVM, AxVMHal, GuestCpu};
+
+/// The physical SGI that makes a CPU look at what its vCPU is asked. SGI 0 is the host's.
+pub const KICK_SGI: u32 = 1;
+/// The list register that is kept for the virtual timer.
+const TIMER_LIST_REGISTER: usize = 0;
+/// The maintenance interrupt of the virtual CPU interface.
+pub const MAINTENANCE_PPI: u32 = 25;
+
+/// Whether the runner gets the vCPU back, and why.
+type Flow = ControlFlow<AxVCpuExitReason>;
+
+const RESUME: Flow = ControlFlow::Continue(());
+
+/// No timer will end a wait.
+const NEVER: u64 = u64::MAX;
+
+/// How the runner wants a vCPU run.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOptions<'a> {
+    /// Something else is runnable on this CPU: WFI comes back instead of waiting.
+    pub shared: bool,
+    /// Set when the runner has something else to do.
+    pub attention: &'a AtomicBool,
+}
+
+impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
+    /// Runs vCPU `vcpu_id` on this CPU until something the VM does not settle by itself:
+    ///
+    /// * `ExternalInterrupt`: one of the host's, still pending; unmasking interrupts takes it;
+    /// * `Halt`: the guest waits for an interrupt, and there is none for it;
+    /// * `CpuDown`, `SystemDown`, `SystemReset`: the guest asked for it;
+    /// * `Nothing`: the vCPU was asked to leave the guest, or the runner wanted attention.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a vCPU that does not exist; `BadState` for one that somebody else runs.
+    pub fn run_vcpu(
+        &self,
+        vcpu_id: usize,
+        slot: &mut VCpuSlot<A>,
+        options: RunOptions<'_>,
+    ) -> AxResult<AxVCpuExitReason> {
+        let seat = self.vcpus.get(vcpu_id).ok_or(AxError::InvalidInput)?;
+        self.set_on(seat);
+        let mut cpu = slot.bind(&seat.vcpu)?;
+        cpu.arch().trap_wfi(options.shared);
+        loop {
+            if seat.leave.load(Ordering::Acquire) || options.attention.load(Ordering::Acquire) {
+                return Ok(AxVCpuExitReason::Nothing);
+            }
+            if self.machine.vgic.needs_flush(vcpu_id) {
+                self.machine.vgic.flush(vcpu_id);
+            }
+            let exit = cpu.run()?;
+            if let ControlFlow::Break(reason) = self.handle(&mut cpu, vcpu_id, exit) {
+                return Ok(reason);
+            }
+        }
+    }
+
+    #[inline]
+    fn handle(&self, cpu: &mut Bound<'_, A>, vcpu: usize, exit: AxVCpuExitReason) -> Flow {
+        match exit {
+            AxVCpuExitReason::Nothing => RESUME,
+            AxVCpuExitReason::MmioRead { addr, width, reg, reg_width, signed_ext } => {
+                let Some(value) = self.machine.bus.read(addr, width, vcpu) else {
+                    return self.no_device(cpu, addr, MappingFlags::READ);
+                };
+                cpu.arch().set_gpr(reg, extend(value, width, reg_width, signed_ext) as usize);
+                cpu.arch().finish();
+                RESUME
+            }
+            AxVCpuExitReason::MmioWrite { addr, width, data } => {
+                if self.machine.bus.write(addr, width, data, vcpu).is_none() {
+                    return self.no_device(cpu, addr, MappingFlags::WRITE);
+                }
+                cpu.arch().finish();
+                RESUME
+            }
+            AxVCpuExitReason::ExternalInterrupt { vector } => self.interrupt(vector, vcpu),
+            AxVCpuExitReason::Hypercall { nr, args } => self.call(cpu, vcpu, nr, args),
+            AxVCpuExitReason::SysRegRead { addr, reg } => self.read_register(cpu, vcpu, addr, reg),
+            AxVCpuExitReason::SysRegWrite { addr, value } => {
+                self.write_register(cpu, vcpu, addr, value)
+            }
+            AxVCpuExitReason::Halt => self.wait(cpu, vcpu),
+            AxVCpuExitReason::Undecoded { addr, instruction } => {
+                self.decode(cpu, vcpu, addr, instruction)
+            }
+            AxVCpuExitReason::NestedPageFault { addr, access_flags } => {
+                self.page_fault(cpu, addr, access_flags)
+            }
+            AxVCpuExitReason::Fault(fault) => {
+                cpu.arch().inject_fault(fault);
+                RESUME
+            }
+            // No aarch64 vCPU makes these.
+            AxVCpuExitReason::IoRead { .. }
+            | AxVCpuExitReason::IoWrite { .. }
+            | AxVCpuExitReason::CpuUp { .. }
+            | AxVCpuExitReason::CpuDown { .. }
+            | AxVCpuExitReason::SystemDown
+            | AxVCpuExitReason::SystemReset
+            | AxVCpuExitReason::FailEntry { .. }
+            | AxVCpuExitReason::SendIPI { .. }
+            | _ => ControlFlow::Break(exit),
+        }
+    }
+
+    /// A physical interrupt came while the guest ran. Each has one owner.
+    #[inline]
+    fn interrupt(&self, vector: u64, vcpu: usize) -> Flow {
+        let to_host = ControlFlow::Break(AxVCpuExitReason::ExternalInterrupt { vector });
+        match u32::try_from(vector).unwrap_or(u32::MAX) {
+            TIMER_PPI => {
+                // Acknowledged here, deactivated by the guest: the list register links the two.
+                if A::acknowledge() == TIMER_PPI {
+                    A::drop_priority(TIMER_PPI);
+                    let interrupts = A::ListRegisters::default();
+                    interrupts.write(TIMER_LIST_REGISTER, self.machine.vgic.timer_lr(vcpu));
+                }
+                RESUME
+            }
+            KICK_SGI => {
+                if A::acknowledge() == KICK_SGI {
+                    A::drop_priority(KICK_SGI);
+                    A::deactivate(KICK_SGI);
+                }
+                RESUME
+            }
+            MAINTENANCE_PPI => {
+                if A::acknowledge() == MAINTENANCE_PPI {
+                    self.machine.vgic.sync(vcpu);
+                    self.machine.vgic.flush(vcpu);
+                    A::drop_priority(MAINTENANCE_PPI);
+                    A::deactivate(MAINTENANCE_PPI);
+                }
+                RESUME
+            }
+            // The runner's, level-sensitive: gone once the runner has set its timer anew.
+            SliceTimer::INTID => ControlFlow::Break(AxVCpuExitReason::Nothing),
+            _ => to_host,
+        }
+    }
+
+    /// Nobody's address: memory not there yet, or an external abort as on a board.
+    #[cold]
+    fn no_device(&self, cpu: &mut Bound<'_, A>, addr: GuestPhysAddr, access: MappingFlags) -> Flow {
+        self.page_fault(cpu, addr, access)
+    }
+
+    fn page_fault(&self, cpu: &mut Bound<'_, A>, addr: GuestPhysAddr, access: MappingFlags) -> Flow {
+        if !self.machine.space.handle_page_fault(addr, access) {
+            let fetch = access.contains(MappingFlags::EXECUTE);
+            let fault = if fetch { GuestFault::PrefetchAbort } else { GuestFault::DataAbort };
+            cpu.arch().inject_fault(fault);
+        }
+        RESUME
+    }
+
+    /// An access that only its instruction word describes. Memory that is merely not there yet is
+    /// tried again as it is.
+    #[cold]
+    fn decode(
+        &self,
+        cpu: &mut Bound<'_, A>,
+        vcpu: usize,
+        addr: GuestPhysAddr,
+        instruction: GuestPhysAddr,
+    ) -> Flow {
+        if self.machine.bus.find(addr).is_none() {
+            return self.page_fault(cpu, addr, MappingFlags::READ);
+        }
+        let Ok(word) = self.machine.space.read_of::<u32>(instruction) else {
+            cpu.arch().inject_fault(GuestFault::DataAbort);
+            return RESUME;
+        };
+        let exit = cpu.arch().decode_access(word);
+        match exit {
+            AxVCpuExitReason::Undecoded { .. } => RESUME,
+            decoded => self.handle(cpu, vcpu, decoded),
+        }
+    }
+
+    /// A trapped WFI.
+    fn wait(&self, cpu: &mut Bound<'_, A>, vcpu: usize) -> Flow {
+        cpu.arch().finish();
+        if self.machine.vgic.has_deliverable(vcpu) {
+            return RESUME;
+        }
+        if let Some(seat) = self.vcpus.get(vcpu) {
+            let deadline = cpu.arch().timer_deadline().unwrap_or(NEVER);
+            seat.wake_at.store(deadline, Ordering::Relaxed);
+        }
+        ControlFlow::Break(AxVCpuExitReason::Halt)
+    }
+
+    fn call(&self, cpu: &mut Bound<'_, A>, vcpu: usize, nr: u64, args: [u64; 6]) -> Flow {
+        let [first, second, third, ..] = args;
+        let function = (nr & 0xffff_ffff) as u32;
+        let view = View { vm: self };
+        match psci::call(function, [first, second, third], &view) {
+            PsciAction::Return(value) => {
+                cpu.arch().set_return_value(value as usize);
+                cpu.arch().finish();
+                RESUME
+            }
+            PsciAction::CpuOn { vcpu: target, entry, context } => {
+                let result = self.cpu_on(target, entry, context);
+                cpu.arch().set_return_value(result as usize);
+                cpu.arch().finish();
+                RESUME
+            }
+            PsciAction::Suspend => {
+                cpu.arch().set_return_value(0);
+                self.wait(cpu, vcpu)
+            }
+            PsciAction::CpuOff => ControlFlow::Break(AxVCpuExitReason::CpuDown { state: 0 }),
+            PsciAction::SystemOff => ControlFlow::Break(AxVCpuExitReason::SystemDown),
+            PsciAction::SystemReset | PsciAction::SystemReset2 { .. } => {
+                ControlFlow::Break(AxVCpuExitReason::SystemReset)
+            }
+        }
+    }
+
+    /// PSCI CPU_ON of `target`: its result code.
+    fn cpu_on(&self, target: usize, entry: GuestPhysAddr, context: u64) -> u64 {
+        if !self.claim_off_vcpu(target) {
+            return psci::cpu_on_lost(self.power(target).unwrap_or(PowerState::On));
+        }
+        if self.set_up_vcpu(target, entry, context).is_err() {
+            // The entry was checked, and an off vCPU is free: only a bug leads here.
+            self.vcpu_off(target);
+            return psci::INTERNAL_FAILURE;
+        }
+        self.ports.vcpus.start(target);
+        0
+    }
+
+    fn read_register(
+        &self,
+        cpu: &mut Bound<'_, A>,
+        vcpu: usize,
+        register: SysRegAddr,
+        reg: usize,
+    ) -> Flow {
+        let now = self.guest_counter();
+        let value = self.vcpus.get(vcpu).and_then(|seat| seat.timer.read(register, now));
+        match value {
+            Some(value) => {
+                cpu.arch().set_gpr(reg, value as usize);
+                cpu.arch().finish();
+            }
+            None => cpu.arch().inject_fault(GuestFault::Undefined),
+        }
+        RESUME
+    }
+
+    fn write_register(
+        &self,
+        cpu: &mut Bound<'_, A>,
+        vcpu: usize,
+        register: SysRegAddr,
+        value: u64,
+    ) -> Flow {
+        if register == names::ICC_SGI1R_EL1 {
+            self.machine.vgic.send_sgi(vcpu, value);
+            cpu.arch().finish();
+            return RESUME;
+        }
+        if matches!(register, names::ICC_ASGI1R_EL1 | names::ICC_SGI0R_EL1 | names::ICC_DIR_EL1) {
+            // Groups the guest's single security state does not have; DIR traps only when asked to.
+            cpu.arch().finish();
+            return RESUME;
+        }
+        let Some(seat) = self.vcpus.get(vcpu) else {
+            return RESUME;
+        };
+        let now = self.guest_counter();
+        if !seat.timer.write(register, value, now) {
+            cpu.arch().inject_fault(GuestFault::Undefined);
+            return RESUME;
+        }
+        cpu.arch().finish();
+        self.drive_timer_line(vcpu, seat, now);
+        // The runner's timer has a new deadline.
+        ControlFlow::Break(AxVCpuExitReason::Nothing)
+    }
+
+    fn drive_timer_line(&self, vcpu: usize, seat: &Seat<A>, now: u64) {
+        self.machine.vgic.set_ppi_level(vcpu, PhysicalTimer::PPI, seat.timer.line(now));
+    }
+
+    /// The emulated physical timer of `vcpu`: raises its line if it is due, else gives the physical
+    /// counter value at which it will be. For the runner, before it enters the guest or sleeps.
+    pub fn poll_timer(&self, vcpu: usize) -> Option<u64> {
+        let seat = self.vcpus.get(vcpu)?;
+        let now = self.guest_counter();
+        if seat.timer.line(now) {
+            self.drive_timer_line(vcpu, seat, now);
+        }
+        seat.timer.deadline(now).map(|at| self.physical_counter_at(at))
+    }
+
+    /// The physical counter value at which a timer of `vcpu`, which has just halted, ends its wait.
+    pub fn wake_at(&self, vcpu: usize) -> Option<u64> {
+        let seat = self.vcpus.get(vcpu)?;
+        let at = seat.wake_at.load(Ordering::Relaxed);
+        let emulated = self.poll_timer(vcpu);
+        emulated.into_iter().chain((at != NEVER).then_some(at)).min()
+    }
+
+    /// Whether an interrupt waits for `vcpu`, so that it need not sleep.
+    pub fn has_interrupt(&self, vcpu: usize) -> bool {
+        self.machine.vgic.needs_flush(vcpu) || self.machine.vgic.has_deliverable(vcpu)
+    }
+
+    /// Whether `vcpu` was asked to leave the guest.
+    pub fn must_leave(&self, vcpu: usize) -> bool {
+        self.vcpus.get(vcpu).is_some_and(|seat| seat.leave.load(Ordering::Acquire))
+    }
+}
+
+/// What PSCI may know of the VM.
+struct View<'a, H: AxVMHal, A: GuestCpu> {
+    vm: &'a AxVM<H, A>,
+}
+
+impl<H: AxVMHal, A: GuestCpu> PsciView for View<'_, H, A> {
+    fn power(&self, vcpu: usize) -> Option<PowerState> {
+        self.vm.power(vcpu)
+    }
+
+    fn is_ram(&self, gpa: GuestPhysAddr) -> bool {
+        let mapped = self.vm.machine.space.translate(gpa);
+        mapped.is_some_and(|(_, flags, _)| flags.contains(MappingFlags::EXECUTE))
+    }
+}
+

@@ -1,0 +1,17 @@
+//! The device tree a guest is given.
+//!
+//! Devicetree Specification 0.4; the nodes are those of Linux, Documentation/devicetree/bindings.
+
+mod board;
+mod error;
+mod given;
+mod tree;
+
+pub use self::{
+    board::{Device, Gic, GuestBoard, build},
+    error::FdtError,
+    given::check_given,
+};
+
+#[cfg(test)]
+mod tests;

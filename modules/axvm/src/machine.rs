@@ -1,0 +1,188 @@
+//! The board a VM sees, made from its configuration: memory, bus, interrupt controller. Frozen once made.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use arm_vgic::{DISTRIBUTOR_WINDOW, REDISTRIBUTOR_STRIDE, Vgic, VgicConfig};
+use axaddrspace::{AddrSpace, GuestMemoryHal, GuestPhysAddr, HostPhysAddr, MappingFlags, Populate};
+use axdevice::{Access, Bus, BusBuilder, Device, Pl011};
+use axvmconfig::{
+    AxVMCrateConfig, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion, InterruptMode, MapType,
+    VmMemConfig,
+};
+
+use crate::{AxVMError, AxVMHal, GuestCpu, Ports};
+
+/// Where the distributor is unless the configuration says otherwise, as on QEMU's `virt` board.
+const GICD_BASE: usize = 0x0800_0000;
+/// Where the redistributors are unless the configuration says otherwise.
+const GICR_BASE: usize = 0x080a_0000;
+/// Shared peripheral interrupts of every VM: INTIDs 32 to 255.
+const SPIS: usize = 224;
+/// What stage 2 translates.
+const SPACE_SIZE: usize = 1 << arm_vcpu::IPA_BITS;
+
+/// The frozen part of a VM.
+pub(crate) struct Machine<H: AxVMHal, A: GuestCpu> {
+    pub(crate) space: AddrSpace<H::PagingHandler>,
+    pub(crate) bus: Bus,
+    pub(crate) vgic: Arc<Vgic<A::ListRegisters>>,
+    pub(crate) uarts: Vec<Uart>,
+    pub(crate) gicd: GuestPhysAddr,
+    pub(crate) gicr: GuestPhysAddr,
+    pub(crate) gicr_size: usize,
+    // Given back after `space`, whose tables point there.
+    _identical: Vec<TakenAt<H>>,
+}
+
+/// One serial port.
+pub(crate) struct Uart {
+    pub(crate) base: GuestPhysAddr,
+    pub(crate) intid: u32,
+    pub(crate) model: Arc<Pl011>,
+}
+
+impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
+    /// Everything `config` names, with memory behind it.
+    ///
+    /// # Errors
+    /// What does not fit, is not there, or is not supported; everything taken is given back.
+    pub(crate) fn new(config: &AxVMCrateConfig, ports: &Ports) -> Result<Self, AxVMError> {
+        check_supported(config)?;
+        let mut space = AddrSpace::new_empty(GuestPhysAddr::from_usize(0), SPACE_SIZE)?;
+        let mut identical = Vec::new();
+        for region in &config.memory_regions {
+            map_region(&mut space, region, &mut identical)?;
+        }
+        let vcpus = config.base.cpu_num;
+        let vgic = Vgic::new(
+            VgicConfig { vcpus, spis: SPIS },
+            A::ListRegisters::default(),
+            ports.vcpus.clone(),
+        )
+        .map_err(|error| AxVMError::Unsupported(format!("{error}")))?;
+        let gicd = base_of(config, EmulatedDeviceType::GicDistributor, GICD_BASE);
+        let gicr = base_of(config, EmulatedDeviceType::GicRedistributor, GICR_BASE);
+        let gicr_size = vcpus.saturating_mul(REDISTRIBUTOR_STRIDE);
+        let mut bus = BusBuilder::new();
+        bus.add("gicd", gicd, DISTRIBUTOR_WINDOW, vgic.distributor());
+        bus.add("gicr", gicr, gicr_size, vgic.redistributors());
+        let mut uarts = Vec::new();
+        for device in &config.devices.emu_devices {
+            add_device(&mut bus, &mut uarts, device, &vgic, ports)?;
+        }
+        let bus = bus.build()?;
+        Ok(Self { space, bus, vgic, uarts, gicd, gicr, gicr_size, _identical: identical })
+    }
+}
+
+fn check_supported(config: &AxVMCrateConfig) -> Result<(), AxVMError> {
+    let unsupported = |what: &str| Err(AxVMError::Unsupported(String::from(what)));
+    if config.devices.interrupt_mode != InterruptMode::Emulated {
+        return unsupported("interrupt_mode must be \"emulated\": the others are not supported yet");
+    }
+    if config.devices.gic == Some(GicVersion::V2) {
+        return unsupported("gic must be \"v3\": GICv2 guests are not supported yet");
+    }
+    if !config.devices.passthrough_devices.is_empty() {
+        return unsupported("passthrough devices are not supported yet");
+    }
+    Ok(())
+}
+
+fn base_of(config: &AxVMCrateConfig, wanted: EmulatedDeviceType, default: usize) -> GuestPhysAddr {
+    let given = config.devices.emu_devices.iter().find(|device| device.emu_type == wanted);
+    GuestPhysAddr::from_usize(given.map_or(default, |device| device.base_gpa))
+}
+
+fn add_device<L: arm_vgic::ListRegisters + 'static>(
+    bus: &mut BusBuilder,
+    uarts: &mut Vec<Uart>,
+    device: &EmulatedDeviceConfig,
+    vgic: &Arc<Vgic<L>>,
+    ports: &Ports,
+) -> Result<(), AxVMError> {
+    let base = GuestPhysAddr::from_usize(device.base_gpa);
+    match device.emu_type {
+        EmulatedDeviceType::Console => {
+            let intid = u32::try_from(device.irq_id).unwrap_or(0);
+            let model = Arc::new(Pl011::new(ports.console.clone(), vgic.spi_line(intid)));
+            bus.add(device.name.as_str(), base, device.length, model.clone());
+            uarts.push(Uart { base, intid, model });
+        }
+        EmulatedDeviceType::Dummy => {
+            bus.add(device.name.as_str(), base, device.length, Arc::new(Dummy));
+        }
+        // Made with the interrupt controller above.
+        EmulatedDeviceType::InterruptController
+        | EmulatedDeviceType::GicDistributor
+        | EmulatedDeviceType::GicRedistributor => {}
+        EmulatedDeviceType::IvcChannel
+        | EmulatedDeviceType::GicIts
+        | EmulatedDeviceType::Plic
+        | EmulatedDeviceType::VirtioBlk
+        | EmulatedDeviceType::VirtioNet
+        | EmulatedDeviceType::VirtioConsole => {
+            let what = format!("device {}: this model is not supported yet", device.name);
+            return Err(AxVMError::Unsupported(what));
+        }
+    }
+    Ok(())
+}
+
+/// Reads as zero, ignores writes.
+struct Dummy;
+
+impl Device for Dummy {
+    fn read(&self, _: Access) -> u64 {
+        0
+    }
+
+    fn write(&self, _: Access, _: u64) {}
+}
+
+fn map_region<H: AxVMHal>(
+    space: &mut AddrSpace<H::PagingHandler>,
+    region: &VmMemConfig,
+    identical: &mut Vec<TakenAt<H>>,
+) -> Result<(), AxVMError> {
+    let gpa = GuestPhysAddr::from_usize(region.gpa);
+    let hpa = HostPhysAddr::from_usize(region.gpa);
+    let flags = MappingFlags::from_bits_truncate(region.flags.bits());
+    match region.map_type {
+        MapType::Alloc => space.map_alloc(gpa, region.size, flags, Populate::Now)?,
+        MapType::Identical => {
+            identical.push(TakenAt::new(hpa, region.size)?);
+            space.map_linear(gpa, hpa, region.size, flags)?;
+        }
+        MapType::Reserved => space.map_linear(gpa, hpa, region.size, flags)?,
+    }
+    Ok(())
+}
+
+/// Guest memory taken at its host address; dropping it gives it back.
+struct TakenAt<H: AxVMHal> {
+    base: HostPhysAddr,
+    size: usize,
+    host: core::marker::PhantomData<H>,
+}
+
+impl<H: AxVMHal> TakenAt<H> {
+    fn new(base: HostPhysAddr, size: usize) -> Result<Self, AxVMError> {
+        if !H::alloc_memory_region_at(base, size) {
+            return Err(AxVMError::NotFree { base, size });
+        }
+        // As `map_alloc` does for what it allocates: no guest sees what was there before.
+        H::PagingHandler::zero(base, size);
+        Ok(Self { base, size, host: core::marker::PhantomData })
+    }
+}
+
+impl<H: AxVMHal> Drop for TakenAt<H> {
+    fn drop(&mut self) {
+        H::PagingHandler::zero(self.base, self.size);
+        H::dealloc_memory_region_at(self.base, self.size);
+    }
+}

@@ -1,0 +1,141 @@
+//! What a VM needs of an aarch64 vCPU and of the CPU under it, beyond what every architecture has.
+
+use arm_vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig, gic};
+use alloc::sync::Arc;
+use arm_vgic::{ListRegisters, Vgic};
+use axvcpu::{Attachment, AxArchVCpu};
+
+/// An aarch64 vCPU with its interrupt hardware; a fake of it makes exits testable without any.
+///
+/// Everything here is called from the exit path, with interrupts masked and the vCPU bound.
+pub trait GuestCpu:
+    AxArchVCpu<CreateConfig = Aarch64VCpuCreateConfig, SetupConfig = Aarch64VCpuSetupConfig> + 'static
+{
+    /// The list registers of the CPU this runs on.
+    type ListRegisters: ListRegisters + Default + 'static;
+
+    /// The program counter of the bound vCPU.
+    fn pc(&self) -> u64;
+
+    /// Makes WFI trap, or not.
+    fn trap_wfi(&mut self, on: bool);
+
+    /// Moves the guest's time. Not while loaded.
+    fn set_counter_offset(&mut self, offset: u64);
+
+    /// The physical counter value at which the virtual timer of the bound vCPU is due.
+    fn timer_deadline(&self) -> Option<u64>;
+
+    /// Acknowledges the physical interrupt that is pending; 1020 and above: none was.
+    fn acknowledge() -> u32;
+
+    /// Lets physical interrupts in again; `intid` stays active.
+    fn drop_priority(intid: u32);
+
+    /// Makes physical interrupt `intid` inactive.
+    fn deactivate(intid: u32);
+
+    /// The physical counter, in ticks.
+    fn counter() -> u64;
+
+    /// Forgets every translation tagged with `vmid`, everywhere.
+    fn forget_vmid(vmid: u16);
+
+}
+
+/// The hardware's list registers, which hold the loaded vCPU's interrupts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HardwareListRegisters;
+
+impl ListRegisters for HardwareListRegisters {
+    fn count(&self) -> usize {
+        gic::list_registers()
+    }
+
+    fn read(&self, n: usize) -> u64 {
+        gic::list_register(n)
+    }
+
+    fn write(&self, n: usize, value: u64) {
+        gic::set_list_register(n, value);
+    }
+
+    fn set_maintenance(&self, no_pending: bool) {
+        gic::set_no_pending_maintenance(no_pending);
+    }
+
+    fn enable_physical_ppi(&self, intid: u32, on: bool) {
+        let Some(here) = gic::Redistributor::this_cpu() else {
+            return;
+        };
+        if on {
+            here.enable(intid);
+        } else {
+            here.disable(intid);
+        }
+    }
+
+    fn set_physical_ppi_active(&self, intid: u32, active: bool) {
+        if let Some(here) = gic::Redistributor::this_cpu() {
+            here.set_active(intid, active);
+        }
+    }
+}
+
+/// A VM's interrupt controller as what is loaded and saved with its vCPUs.
+pub(crate) struct LoadedInterrupts<L: ListRegisters>(pub(crate) Arc<Vgic<L>>);
+
+impl<L: ListRegisters> Attachment for LoadedInterrupts<L> {
+    fn load(&self, vcpu_id: usize) {
+        self.0.load(vcpu_id);
+    }
+
+    fn save(&self, vcpu_id: usize) {
+        self.0.save(vcpu_id);
+    }
+}
+
+impl GuestCpu for Aarch64VCpu {
+    type ListRegisters = HardwareListRegisters;
+
+    fn pc(&self) -> u64 {
+        self.current_pc()
+    }
+
+    #[inline]
+    fn trap_wfi(&mut self, on: bool) {
+        Self::trap_wfi(self, on);
+    }
+
+    fn set_counter_offset(&mut self, offset: u64) {
+        Self::set_counter_offset(self, offset);
+    }
+
+    fn timer_deadline(&self) -> Option<u64> {
+        self.current_timer_deadline()
+    }
+
+    #[inline]
+    fn acknowledge() -> u32 {
+        gic::acknowledge()
+    }
+
+    #[inline]
+    fn drop_priority(intid: u32) {
+        gic::drop_priority(intid);
+    }
+
+    #[inline]
+    fn deactivate(intid: u32) {
+        gic::deactivate(intid);
+    }
+
+    #[inline]
+    fn counter() -> u64 {
+        arm_vcpu::physical_counter()
+    }
+
+    fn forget_vmid(vmid: u16) {
+        arm_vcpu::forget_vmid(vmid);
+    }
+}

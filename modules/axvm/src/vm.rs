@@ -1,0 +1,348 @@
+//! One virtual machine: what it is made of, and its steps from creation to deletion.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use arm_vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig};
+use arm_vgic::Vgic;
+use axaddrspace::GuestPhysAddr;
+use axdevice::ByteSink;
+use axvcpu::AxVCpu;
+use axvmconfig::AxVMCrateConfig;
+use kspin::SpinNoIrq;
+
+use crate::boot::{self, Images};
+use crate::lifecycle::{Event, State, StopReason};
+use crate::machine::Machine;
+use crate::mpidr::mpidr_of;
+use crate::psci::PowerState;
+use crate::timer::PhysicalTimer;
+use crate::vcpu::LoadedInterrupts;
+use crate::vmid::Vmid;
+use crate::{AxVMError, AxVMHal, GuestCpu, VcpuPort};
+
+/// A VM as everybody holds it.
+pub type AxVMRef<H, A = Aarch64VCpu> = Arc<AxVM<H, A>>;
+
+/// Whether this CPU can run guests.
+pub fn has_hardware_support() -> bool {
+    arm_vcpu::has_hardware_support()
+}
+
+/// What a VM is given to reach the world.
+#[derive(Clone)]
+pub struct Ports {
+    /// Where its console's output goes.
+    pub console: Arc<dyn ByteSink>,
+    /// How it reaches its vCPUs.
+    pub vcpus: Arc<dyn VcpuPort>,
+}
+
+/// One virtual machine.
+///
+/// Locks, in the order they are taken: `life`; then, inside the devices, a device's own; then the
+/// virtual GIC's; then, inside `ports.vcpus`, the scheduler's. All are spin locks held with
+/// interrupts masked. The machine is frozen: looking up memory and devices takes none.
+pub struct AxVM<H: AxVMHal, A: GuestCpu = Aarch64VCpu> {
+    id: usize,
+    config: AxVMCrateConfig,
+    images: Images,
+    pub(crate) machine: Machine<H, A>,
+    pub(crate) vcpus: Vec<Seat<A>>,
+    pub(crate) ports: Ports,
+    life: SpinNoIrq<State>,
+    /// How many vCPUs are not off: the last one out ends the VM's run.
+    vcpus_on: AtomicUsize,
+    /// The physical counter value that the guest calls zero.
+    counter_offset: AtomicU64,
+    _vmid: Vmid,
+}
+
+/// One vCPU, and what the VM knows of it beside.
+pub(crate) struct Seat<A: GuestCpu> {
+    pub(crate) vcpu: Arc<AxVCpu<A>>,
+    power: AtomicU8,
+    /// Somebody wants the vCPU out of the guest.
+    pub(crate) leave: AtomicBool,
+    pub(crate) timer: PhysicalTimer,
+    /// The physical counter value at which the virtual timer ends the wait it halted for.
+    pub(crate) wake_at: AtomicU64,
+}
+
+impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
+    /// A VM in state `Created`: its memory is taken and zeroed, its devices are there, nothing runs.
+    ///
+    /// # Errors
+    /// What `config` asks for and the host does not have; everything taken so far is given back.
+    pub fn new(
+        id: usize,
+        config: AxVMCrateConfig,
+        images: Images,
+        ports: Ports,
+    ) -> Result<AxVMRef<H, A>, AxVMError> {
+        boot::check(&config, &images)?;
+        let vmid = Vmid::new::<A>()?;
+        let machine = Machine::new(&config, &ports)?;
+        let vcpus = config
+            .vcpu_affinities()
+            .into_iter()
+            .map(|(vcpu, mask, _)| Seat::new(id, vcpu, mask, &vmid, &machine.vgic))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Arc::new(Self {
+            id,
+            config,
+            images,
+            machine,
+            vcpus,
+            ports,
+            life: SpinNoIrq::new(State::Created),
+            vcpus_on: AtomicUsize::new(0),
+            counter_offset: AtomicU64::new(0),
+            _vmid: vmid,
+        }))
+    }
+
+    /// Its number.
+    pub fn id(&self) -> usize {
+        self.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.config.base.name
+    }
+
+    /// What it was made from.
+    pub fn config(&self) -> &AxVMCrateConfig {
+        &self.config
+    }
+
+    /// How many vCPUs it has.
+    pub fn vcpu_num(&self) -> usize {
+        self.vcpus.len()
+    }
+
+    /// One of its vCPUs.
+    pub fn vcpu(&self, vcpu_id: usize) -> Option<&Arc<AxVCpu<A>>> {
+        self.vcpus.get(vcpu_id).map(|seat| &seat.vcpu)
+    }
+
+    /// Its vCPUs.
+    pub fn vcpu_list(&self) -> impl Iterator<Item = &Arc<AxVCpu<A>>> {
+        self.vcpus.iter().map(|seat| &seat.vcpu)
+    }
+
+    /// The root of its second stage of translation.
+    pub fn ept_root(&self) -> axaddrspace::HostPhysAddr {
+        self.machine.space.page_table_root()
+    }
+
+    /// Host memory it uses for translation tables, in bytes.
+    pub fn table_bytes(&self) -> usize {
+        self.machine.space.table_frames().saturating_mul(4096)
+    }
+
+    /// The windows its devices answer at.
+    pub fn devices(&self) -> impl Iterator<Item = axdevice::Window<'_>> {
+        self.machine.bus.windows()
+    }
+
+    /// The state it is in at this moment.
+    pub fn state(&self) -> State {
+        self.life.lock().clone()
+    }
+
+    /// Whether its vCPUs run.
+    pub fn running(&self) -> bool {
+        *self.life.lock() == State::Running
+    }
+
+    /// Types `bytes` at its console; gives how many were taken.
+    pub fn console_input(&self, bytes: &[u8]) -> usize {
+        self.machine.uarts.first().map_or(0, |uart| uart.model.receive(bytes))
+    }
+
+    /// Loads its images, resets its devices and starts its boot vCPU.
+    ///
+    /// # Errors
+    /// `NoHardware`; `State` while it runs; what loading gives.
+    pub fn boot(&self) -> Result<(), AxVMError> {
+        if !has_hardware_support() {
+            return Err(AxVMError::NoHardware);
+        }
+        // Nobody else can start it meanwhile: all steps of one VM come from one thread at a time,
+        // and the state is checked again when it changes.
+        self.life.lock().after(Event::Boot)?;
+        let start = boot::load(&self.machine, &self.config, &self.images)?;
+        self.machine.vgic.reset();
+        self.machine.bus.reset();
+        for seat in &self.vcpus {
+            seat.leave.store(false, Ordering::Relaxed);
+            seat.timer.reset();
+        }
+        let mut life = self.life.lock();
+        let next = life.after(Event::Boot)?;
+        self.counter_offset.store(A::counter(), Ordering::Relaxed);
+        self.set_up_vcpu(0, start.entry, start.device_tree.as_usize() as u64)?;
+        self.claim_off_vcpu(0);
+        *life = next;
+        drop(life);
+        self.ports.vcpus.start(0);
+        Ok(())
+    }
+
+    /// Asks every vCPU out of the guest. The VM is stopped once [`state`](Self::state) says so.
+    ///
+    /// # Errors
+    /// `State` if it does not run.
+    pub fn shutdown(&self, reason: StopReason) -> Result<(), AxVMError> {
+        let mut life = self.life.lock();
+        *life = life.after(Event::Stop(reason))?;
+        drop(life);
+        for (vcpu, seat) in self.vcpus.iter().enumerate() {
+            seat.leave.store(true, Ordering::SeqCst);
+            self.ports.vcpus.kick(vcpu);
+        }
+        Ok(())
+    }
+
+    /// Whether it is on its way out.
+    pub fn shutting_down(&self) -> bool {
+        matches!(*self.life.lock(), State::Stopping(_))
+    }
+
+    /// Ends the VM's run because vCPU `vcpu` cannot go on.
+    pub fn fail(&self, vcpu: usize, pc: u64, what: impl Into<String>) {
+        // It may have stopped for another reason meanwhile, which then stands.
+        let _ = self.shutdown(StopReason::Fault { vcpu, pc, what: what.into() });
+    }
+
+    /// Reads guest memory.
+    ///
+    /// # Errors
+    /// Addresses outside of the guest's memory.
+    pub fn read_guest(&self, gpa: GuestPhysAddr, out: &mut [u8]) -> Result<(), AxVMError> {
+        Ok(self.machine.space.read(gpa, out)?)
+    }
+
+    /// Writes guest memory.
+    ///
+    /// # Errors
+    /// Addresses outside of the guest's memory, or that it may not write.
+    pub fn write_guest(&self, gpa: GuestPhysAddr, data: &[u8]) -> Result<(), AxVMError> {
+        Ok(self.machine.space.write(gpa, data)?)
+    }
+
+    /// Makes interrupt `intid` of the VM pending once (an edge).
+    pub fn inject_interrupt(&self, intid: u32) {
+        self.machine.vgic.pulse_spi(intid);
+    }
+
+    /// Whether vCPU `vcpu` is on.
+    pub(crate) fn power(&self, vcpu: usize) -> Option<PowerState> {
+        self.vcpus.get(vcpu).map(Seat::power)
+    }
+
+    /// Moves an off vCPU to on-pending in one step; false if somebody else was first.
+    pub(crate) fn claim_off_vcpu(&self, vcpu: usize) -> bool {
+        let claimed = self.vcpus.get(vcpu).is_some_and(|seat| {
+            let (off, pending) = (PowerState::Off as u8, PowerState::OnPending as u8);
+            seat.power
+                .compare_exchange(off, pending, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+        });
+        if claimed {
+            self.vcpus_on.fetch_add(1, Ordering::AcqRel);
+        }
+        claimed
+    }
+
+    /// Marks a started vCPU as on: it is about to run its first instruction.
+    pub(crate) fn set_on(&self, seat: &Seat<A>) {
+        if seat.power.load(Ordering::Relaxed) != PowerState::On as u8 {
+            seat.power.store(PowerState::On as u8, Ordering::Release);
+        }
+    }
+
+    /// Takes a vCPU that is out of the guest and evicted from its CPU off; the last one ends the run.
+    /// Gives whether it was the last.
+    pub fn vcpu_off(&self, vcpu: usize) -> bool {
+        let Some(seat) = self.vcpus.get(vcpu) else {
+            return false;
+        };
+        if seat.power.swap(PowerState::Off as u8, Ordering::AcqRel) == PowerState::Off as u8 {
+            return false;
+        }
+        let last = self.vcpus_on.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last {
+            let mut life = self.life.lock();
+            if let Ok(next) = life.after(Event::AllOut) {
+                *life = next;
+            }
+        }
+        last
+    }
+
+    /// Brings a vCPU that nobody runs to its start state.
+    pub(crate) fn set_up_vcpu(
+        &self,
+        vcpu: usize,
+        entry: GuestPhysAddr,
+        argument: u64,
+    ) -> Result<(), AxVMError> {
+        let config = Aarch64VCpuSetupConfig {
+            argument,
+            counter_offset: self.counter_offset.load(Ordering::Relaxed),
+        };
+        let Some(seat) = self.vcpus.get(vcpu) else {
+            return Err(AxVMError::Vcpu(axerrno::AxError::InvalidInput));
+        };
+        seat.vcpu.setup(entry, self.ept_root(), config).map_err(AxVMError::Vcpu)
+    }
+
+    /// The guest's counter now.
+    pub(crate) fn guest_counter(&self) -> u64 {
+        A::counter().wrapping_sub(self.counter_offset.load(Ordering::Relaxed))
+    }
+
+    /// The physical counter value at which the guest's counter reads `guest_counter`.
+    pub(crate) fn physical_counter_at(&self, guest_counter: u64) -> u64 {
+        guest_counter.wrapping_add(self.counter_offset.load(Ordering::Relaxed))
+    }
+}
+
+impl<A: GuestCpu> Seat<A> {
+    fn new(
+        vm_id: usize,
+        vcpu: usize,
+        mask: Option<usize>,
+        vmid: &Vmid,
+        vgic: &Arc<Vgic<A::ListRegisters>>,
+    ) -> Result<Self, AxVMError> {
+        let config = Aarch64VCpuCreateConfig {
+            mpidr_el1: mpidr_of(vcpu),
+            dtb_addr: 0,
+            vmid: vmid.get(),
+        };
+        let favor = mask.map_or(0, |mask| mask.trailing_zeros() as usize);
+        let vcpu = AxVCpu::new(vm_id, vcpu, favor, mask, config).map_err(AxVMError::Vcpu)?;
+        let interrupts = Arc::new(LoadedInterrupts(vgic.clone()));
+        Ok(Self {
+            vcpu: Arc::new(vcpu.with_attachment(interrupts)),
+            power: AtomicU8::new(PowerState::Off as u8),
+            leave: AtomicBool::new(false),
+            timer: PhysicalTimer::default(),
+            wake_at: AtomicU64::new(0),
+        })
+    }
+
+    fn power(&self) -> PowerState {
+        match self.power.load(Ordering::Acquire) {
+            0 => PowerState::Off,
+            1 => PowerState::OnPending,
+            _ => PowerState::On,
+        }
+    }
+}

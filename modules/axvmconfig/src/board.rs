@@ -1,0 +1,116 @@
+//! One board: `configs/boards/*.toml`.
+
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use crate::{
+    error::ConfigError,
+    fields::{Fields, Key, key},
+    node::Node,
+    source::Source,
+};
+
+/// A machine that the hypervisor is built for and started on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoardConfig {
+    /// Its name: 1 to 32 letters, digits, `_` and `-`.
+    pub name: String,
+    /// Its architecture, such as `aarch64`.
+    pub arch: String,
+    /// The target triple the hypervisor is compiled for.
+    pub target: String,
+    /// The host platform layer; `dyn` finds the hardware at run time.
+    pub platform: String,
+    /// The VMs that are started at boot, by their name in the bundle.
+    pub autostart: Vec<String>,
+    /// What the host keeps of memory for itself, in bytes; 64 MiB by default.
+    pub host_heap: usize,
+    /// How QEMU shows the board; absent for real ones.
+    pub qemu: Option<QemuConfig>,
+}
+
+/// The pieces of a QEMU command line: `[qemu]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QemuConfig {
+    /// `-machine`.
+    pub machine: String,
+    /// `-cpu`.
+    pub cpu: String,
+    /// `-smp`: how many CPUs, 1 to 64; 1 by default.
+    pub smp: usize,
+    /// `-m`, in bytes.
+    pub memory: usize,
+    /// What else is on the line, one argument per item.
+    pub args: Vec<String>,
+}
+
+const KEYS: &[Key] = &[
+    key("name", &[]),
+    key("arch", &[]),
+    key("target", &[]),
+    key("platform", &[]),
+    key("autostart", &[]),
+    key("host_heap", &[]),
+    key("qemu", &[]),
+];
+
+const QEMU_KEYS: &[Key] = &[
+    key("machine", &[]),
+    key("cpu", &[]),
+    key("smp", &[]),
+    key("memory", &[]),
+    key("args", &[]),
+];
+
+impl BoardConfig {
+    /// The board that `text` describes; `file_name` is for errors only.
+    ///
+    /// # Errors
+    /// The first mistake in the file, with its place and what is allowed there.
+    pub fn from_toml(file_name: &str, text: &str) -> Result<Self, ConfigError> {
+        const HOST_HEAP: usize = 64 << 20;
+        let source = Source::new(file_name, text);
+        let tree = source.parse()?;
+        let fields = Fields::of_file(&source, tree.get_ref(), KEYS)?;
+        let word = |name, example| fields.require(name, example)?.name();
+        let platform = fields.read("platform", Node::name)?;
+        let vms = fields.read("autostart", Node::items)?.unwrap_or_default();
+        Ok(Self {
+            name: word("name", "name = \"qemu-aarch64\"")?,
+            arch: word("arch", "arch = \"aarch64\"")?,
+            target: word("target", "target = \"aarch64-unknown-none\"")?,
+            platform: platform.unwrap_or_else(|| "dyn".into()),
+            autostart: vms.iter().map(Node::name).collect::<Result<_, _>>()?,
+            host_heap: fields.read("host_heap", memory)?.unwrap_or(HOST_HEAP),
+            qemu: fields.read("qemu", read_qemu)?,
+        })
+    }
+}
+
+fn read_qemu(node: &Node<'_>) -> Result<QemuConfig, ConfigError> {
+    let fields = Fields::of_table(node, QEMU_KEYS)?;
+    let text = |name, example| fields.require(name, example)?.string(1, 255);
+    let args = fields.read("args", Node::items)?.unwrap_or_default();
+    let argument = |item: &Node<'_>| item.string(1, 255).map(ToString::to_string);
+    Ok(QemuConfig {
+        machine: text("machine", "machine = \"virt,virtualization=on\"")?.into(),
+        cpu: text("cpu", "cpu = \"cortex-a72\"")?.into(),
+        smp: fields
+            .read("smp", |node| node.integer_in(1..65))?
+            .unwrap_or(1),
+        memory: memory(fields.require("memory", "memory = \"2G\"")?)?,
+        args: args.iter().map(argument).collect::<Result<_, _>>()?,
+    })
+}
+
+/// An amount of memory: at least 1 MiB, at most 2^48 bytes.
+fn memory(node: &Node<'_>) -> Result<usize, ConfigError> {
+    let bytes = node.size()?;
+    if (1 << 20..=1 << 48).contains(&bytes) {
+        return Ok(bytes);
+    }
+    let message = alloc::format!("{} cannot be {bytes} bytes", node.key);
+    Err(node.error(message, "allowed: 1 MiB to 256 TiB"))
+}

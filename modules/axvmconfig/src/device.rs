@@ -1,0 +1,340 @@
+//! The guest's devices: `[[device]]` or `emu_devices`, `[[passthrough]]` or `passthrough_devices`, and `console`.
+
+use alloc::{
+    collections::BTreeMap,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use crate::{
+    choice::EmulatedDeviceType,
+    claims::{Claim, Owner, SPACE_END},
+    error::ConfigError,
+    fields::{Fields, Key, key},
+    node::Node,
+    region::PAGE,
+    source::quoted,
+};
+
+/// A device that the hypervisor emulates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmulatedDeviceConfig {
+    /// What it is called; unique within the VM.
+    pub name: String,
+    /// Where its registers start in the guest-physical space.
+    pub base_gpa: usize,
+    /// How many bytes its registers take.
+    pub length: usize,
+    /// Its interrupt: an SPI's INTID (32 to 1019), or 0 for none.
+    pub irq_id: usize,
+    /// Which model it is.
+    pub emu_type: EmulatedDeviceType,
+    /// Numbers that mean something to the model.
+    pub cfg_list: Vec<usize>,
+}
+
+/// A device of the host that the guest is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassThroughDeviceConfig {
+    /// What it is called; unique within the VM.
+    pub name: String,
+    /// Where the guest sees it; within its page it lies where the host has it.
+    pub base_gpa: usize,
+    /// Where the host has it.
+    pub base_hpa: usize,
+    /// How many bytes its registers take. Whole pages are mapped.
+    pub length: usize,
+    /// Its interrupt: an SPI's INTID (32 to 1019), or 0 for none.
+    pub irq_id: usize,
+}
+
+const CONSOLE_BASE: usize = 0x0900_0000;
+const CONSOLE_SIZE: usize = 0x1000;
+const CONSOLE_IRQ: usize = 33;
+const VIRTIO_BASE: usize = 0x0a00_0000;
+const VIRTIO_SIZE: usize = 0x200;
+const VIRTIO_IRQ: usize = 48;
+const VIRTIO_SLOTS: usize = 32;
+/// Registers are accessed in units of up to eight bytes.
+const REGISTER: usize = 8;
+
+const EMULATED_KEYS: &[Key] = &[
+    key("name", &[]),
+    key("base_gpa", &["base"]),
+    key("length", &["size"]),
+    key("irq_id", &["irq"]),
+    key("emu_type", &["type"]),
+    key("cfg", &["cfg_list"]),
+];
+
+const PASSTHROUGH_KEYS: &[Key] = &[
+    key("name", &[]),
+    key("base_gpa", &["base"]),
+    key("base_hpa", &[]),
+    key("length", &["size"]),
+    key("irq_id", &["irq"]),
+];
+
+/// Names and interrupts that are taken, by the key that took them.
+#[derive(Default)]
+pub(crate) struct Taken {
+    names: BTreeMap<String, String>,
+    irqs: BTreeMap<usize, String>,
+}
+
+impl Taken {
+    /// The name of a device, which no other may have; without one it is `kind`, with a number if need be.
+    fn name_of(&mut self, record: &Fields<'_>, kind: &str) -> Result<String, ConfigError> {
+        let Some(node) = record.get("name") else {
+            let numbered = (2..).map(|number| format!("{kind}-{number}"));
+            let name = core::iter::once(kind.to_string())
+                .chain(numbered.take(self.names.len()))
+                .find(|name| !self.names.contains_key(name))
+                .unwrap_or_default();
+            self.names.insert(name.clone(), record.path().into());
+            return Ok(name);
+        };
+        let name = node.string(1, 64)?;
+        match self.names.insert(name.into(), record.path().into()) {
+            None => Ok(name.into()),
+            Some(owner) => {
+                let message = format!("two devices are called {}", quoted(name));
+                Err(node.error(message, format!("the other is {owner}")))
+            }
+        }
+    }
+
+    /// The interrupt that goes with a default place.
+    fn default_irq(&mut self, record: &Fields<'_>, irq: usize) -> Result<usize, ConfigError> {
+        match self.irqs.insert(irq, record.path().into()) {
+            None => Ok(irq),
+            Some(owner) => {
+                let message = format!("interrupt {irq} is taken");
+                Err(record.error(message, format!("{owner} has it; write: irq = ...")))
+            }
+        }
+    }
+
+    /// The interrupt of `node`, which nobody else may have.
+    fn irq(&mut self, node: &Node<'_>) -> Result<usize, ConfigError> {
+        const ALLOWED: &str = "allowed: 32 to 1019 (SPI n is INTID n + 32), or 0 for none";
+        let irq = node.integer()?;
+        if irq != 0 && !(32..1020).contains(&irq) {
+            return Err(node.error(format!("{} cannot be {irq}", node.key), ALLOWED));
+        }
+        match self.irqs.insert(irq, node.key.clone()) {
+            Some(owner) if irq != 0 => {
+                let message = format!("interrupt {irq} is taken");
+                Err(node.error(message, format!("{owner} has it")))
+            }
+            _ => Ok(irq),
+        }
+    }
+}
+
+/// The emulated devices of the file and the addresses they claim; the console is added unless it is switched off.
+pub(crate) fn read_emulated(
+    fields: &Fields<'_>,
+    claims: &mut Vec<Claim>,
+    taken: &mut Taken,
+) -> Result<Vec<EmulatedDeviceConfig>, ConfigError> {
+    let row = ["name", "base_gpa", "length", "irq_id", "emu_type", "cfg"];
+    let mut records = Vec::new();
+    for item in fields.read("emu_devices", Node::items)?.unwrap_or_default() {
+        let record = Fields::of_record(&item, EMULATED_KEYS, &row, 1)?;
+        let kind: EmulatedDeviceType =
+            record.require("emu_type", "type = \"console\"")?.choice()?;
+        records.push((item, record, kind));
+    }
+    let listed = records
+        .iter()
+        .any(|(_, _, kind)| *kind == EmulatedDeviceType::Console);
+    let mut devices = Vec::new();
+    if wants_default_console(fields, listed)? {
+        devices.push(default_console(claims, taken));
+    }
+    for (item, record, kind) in records {
+        let device = read_device(&record, kind, &devices, taken)?;
+        let claim = Claim::at(&item, Owner::Emulated, device.base_gpa, device.length)?;
+        claims.push(claim);
+        devices.push(device);
+    }
+    Ok(devices)
+}
+
+fn wants_default_console(fields: &Fields<'_>, listed: bool) -> Result<bool, ConfigError> {
+    let Some(node) = fields.get("console") else {
+        return Ok(!listed);
+    };
+    let wanted = node.boolean()?;
+    if listed && !wanted {
+        return Err(node.error("console is false, but a console is listed", "allowed: true"));
+    }
+    Ok(wanted && !listed)
+}
+
+/// The serial console of the board.
+fn default_console(claims: &mut Vec<Claim>, taken: &mut Taken) -> EmulatedDeviceConfig {
+    const NAME: &str = "console";
+    claims.push(Claim::of_board(
+        "the console",
+        Owner::Emulated,
+        CONSOLE_BASE,
+        CONSOLE_SIZE,
+    ));
+    taken.names.insert(NAME.into(), "the console".into());
+    taken.irqs.insert(CONSOLE_IRQ, "the console".into());
+    EmulatedDeviceConfig {
+        name: NAME.into(),
+        base_gpa: CONSOLE_BASE,
+        length: CONSOLE_SIZE,
+        irq_id: CONSOLE_IRQ,
+        emu_type: EmulatedDeviceType::Console,
+        cfg_list: Vec::new(),
+    }
+}
+
+/// Where a device is.
+struct Place {
+    base: usize,
+    length: usize,
+    irq: usize,
+}
+
+/// Where the board has a device that the file does not place; virtio devices take the first free slot.
+fn default_place(kind: EmulatedDeviceType, devices: &[EmulatedDeviceConfig]) -> Option<Place> {
+    if kind == EmulatedDeviceType::Console {
+        return Some(Place {
+            base: CONSOLE_BASE,
+            length: CONSOLE_SIZE,
+            irq: CONSOLE_IRQ,
+        });
+    }
+    if !kind.is_virtio() {
+        return None;
+    }
+    let base_of = |slot: usize| VIRTIO_BASE + slot * VIRTIO_SIZE;
+    let free = |slot: &usize| devices.iter().all(|one| one.base_gpa != base_of(*slot));
+    (0..VIRTIO_SLOTS).find(free).map(|slot| Place {
+        base: base_of(slot),
+        length: VIRTIO_SIZE,
+        irq: VIRTIO_IRQ + slot,
+    })
+}
+
+/// Where the file has the device, completed by where the board would have it.
+fn read_place(
+    record: &Fields<'_>,
+    board: Option<Place>,
+    taken: &mut Taken,
+) -> Result<Place, ConfigError> {
+    let aligned = |node: &Node<'_>| register_aligned(node, node.integer()?);
+    let sized = |node: &Node<'_>| register_aligned(node, nonzero(node)?);
+    let base = record.read("base_gpa", aligned)?;
+    let base = base.or(board.as_ref().map(|place| place.base));
+    let length = record.read("length", sized)?;
+    let length = length.or(board.as_ref().map(|place| place.length));
+    let irq = match (record.get("irq_id"), &board) {
+        (Some(node), _) => taken.irq(node)?,
+        (None, Some(place)) => taken.default_irq(record, place.irq)?,
+        (None, None) => 0,
+    };
+    Ok(Place {
+        base: base.ok_or_else(|| record.missing("base", "base = 0x0a00_0000"))?,
+        length: length.ok_or_else(|| record.missing("length", "length = 0x1000"))?,
+        irq,
+    })
+}
+
+fn read_device(
+    record: &Fields<'_>,
+    kind: EmulatedDeviceType,
+    devices: &[EmulatedDeviceConfig],
+    taken: &mut Taken,
+) -> Result<EmulatedDeviceConfig, ConfigError> {
+    let name = taken.name_of(record, kind.name())?;
+    let place = read_place(record, default_place(kind, devices), taken)?;
+    let numbers = record.read("cfg", Node::items)?.unwrap_or_default();
+    Ok(EmulatedDeviceConfig {
+        name,
+        base_gpa: place.base,
+        length: place.length,
+        irq_id: place.irq,
+        emu_type: kind,
+        cfg_list: numbers
+            .iter()
+            .map(Node::integer)
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+/// The host's devices that the guest is given, and the addresses they claim.
+pub(crate) fn read_passthrough(
+    fields: &Fields<'_>,
+    claims: &mut Vec<Claim>,
+    taken: &mut Taken,
+) -> Result<Vec<PassThroughDeviceConfig>, ConfigError> {
+    let row = ["name", "base_gpa", "base_hpa", "length", "irq_id"];
+    let mut devices = Vec::new();
+    for item in fields
+        .read("passthrough_devices", Node::items)?
+        .unwrap_or_default()
+    {
+        let record = Fields::of_record(&item, PASSTHROUGH_KEYS, &row, 0)?;
+        let device = read_host_device(&record, taken)?;
+        let offset = device.base_hpa.wrapping_sub(device.base_gpa);
+        let owner = Owner::Passthrough { offset };
+        claims.push(Claim::at(&item, owner, device.base_gpa, device.length)?);
+        devices.push(device);
+    }
+    Ok(devices)
+}
+
+fn read_host_device(
+    record: &Fields<'_>,
+    taken: &mut Taken,
+) -> Result<PassThroughDeviceConfig, ConfigError> {
+    let gpa = record.require("base_gpa", "base = 0x0a00_0000")?;
+    let base_gpa = gpa.integer()?;
+    let hpa = record.get("base_hpa").unwrap_or(gpa);
+    let base_hpa = hpa.integer()?;
+    let length = record.require("length", "length = 0x1000")?;
+    let length_bytes = nonzero(length)?;
+    if base_gpa % PAGE != base_hpa % PAGE {
+        let message = format!("{base_hpa:#x} does not lie in its page where {base_gpa:#x} does");
+        return Err(hpa.error(
+            message,
+            "allowed: the same low 12 bits in base_hpa and base_gpa",
+        ));
+    }
+    if base_hpa
+        .checked_add(length_bytes)
+        .is_none_or(|end| end > SPACE_END)
+    {
+        let message = format!("{} ends beyond the host's address space", length.key);
+        return Err(length.error(message, "allowed: an end of 0x1_0000_0000_0000 at most"));
+    }
+    Ok(PassThroughDeviceConfig {
+        name: taken.name_of(record, "passthrough")?,
+        base_gpa,
+        base_hpa,
+        length: length_bytes,
+        irq_id: record.get("irq_id").map_or(Ok(0), |node| taken.irq(node))?,
+    })
+}
+
+fn nonzero(node: &Node<'_>) -> Result<usize, ConfigError> {
+    match node.size()? {
+        0 => Err(node.error(format!("{} cannot be 0", node.key), "allowed: 1 or more")),
+        bytes => Ok(bytes),
+    }
+}
+
+fn register_aligned(node: &Node<'_>, value: usize) -> Result<usize, ConfigError> {
+    if value.is_multiple_of(REGISTER) {
+        return Ok(value);
+    }
+    let message = format!("{} cannot be {value:#x}", node.key);
+    Err(node.error(message, "allowed: a multiple of 8"))
+}

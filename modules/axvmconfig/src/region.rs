@@ -1,0 +1,152 @@
+//! The guest's memory: `memory`, `[[region]]` and `memory_regions`.
+
+use alloc::{format, vec::Vec};
+
+use crate::{
+    choice::MapType,
+    claims::{Claim, Owner},
+    error::ConfigError,
+    fields::{Fields, Key, key},
+    node::Node,
+    source::quoted,
+};
+
+bitflags::bitflags! {
+    /// What a guest may do with a region, with the bits config files and `MappingFlags` use.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct RegionFlags: usize {
+        /// Loads.
+        const READ = 1;
+        /// Stores.
+        const WRITE = 2;
+        /// Instruction fetches.
+        const EXECUTE = 4;
+        /// User mode; without meaning at stage 2.
+        const USER = 8;
+        /// Device memory.
+        const DEVICE = 16;
+        /// Memory that is not cached.
+        const UNCACHED = 32;
+    }
+}
+
+impl RegionFlags {
+    /// What ordinary memory has: everything, cached.
+    pub const RWX: Self = Self::READ.union(Self::WRITE).union(Self::EXECUTE);
+}
+
+/// A region of guest memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VmMemConfig {
+    /// Where it starts in the guest-physical space; a multiple of 4 KiB.
+    pub gpa: usize,
+    /// Its size in bytes; a multiple of 4 KiB, not zero.
+    pub size: usize,
+    /// What the guest may do with it; at least reading.
+    pub flags: RegionFlags,
+    /// Where the memory behind it comes from.
+    pub map_type: MapType,
+}
+
+/// Where RAM begins on the board the guest sees.
+pub(crate) const RAM_BASE: usize = 0x4000_0000;
+/// The granule of guest memory.
+pub(crate) const PAGE: usize = 0x1000;
+
+const KEYS: &[Key] = &[
+    key("gpa", &["base"]),
+    key("size", &["length"]),
+    key("flags", &[]),
+    key("map_type", &["type"]),
+];
+
+/// The regions of the file, and the addresses they claim.
+pub(crate) fn read(
+    fields: &Fields<'_>,
+    claims: &mut Vec<Claim>,
+) -> Result<Vec<VmMemConfig>, ConfigError> {
+    let mut regions = Vec::new();
+    if let Some(node) = fields.get("memory") {
+        let size = page_multiple(node, node.size()?)?;
+        let region = VmMemConfig {
+            gpa: RAM_BASE,
+            size,
+            flags: RegionFlags::RWX,
+            map_type: MapType::Alloc,
+        };
+        claims.push(Claim::at(node, Owner::Memory, RAM_BASE, size)?);
+        regions.push(region);
+    }
+    for item in fields
+        .read("memory_regions", Node::items)?
+        .unwrap_or_default()
+    {
+        let region = read_region(&item)?;
+        claims.push(Claim::at(&item, Owner::Memory, region.gpa, region.size)?);
+        regions.push(region);
+    }
+    if regions.is_empty() {
+        return Err(fields.missing("memory", "memory = \"512M\""));
+    }
+    Ok(regions)
+}
+
+fn read_region(item: &Node<'_>) -> Result<VmMemConfig, ConfigError> {
+    let row = ["gpa", "size", "flags", "map_type"];
+    let fields = Fields::of_record(item, KEYS, &row, 0)?;
+    let base = fields.require("gpa", "base = 0x4000_0000")?;
+    let size = fields.require("size", "size = \"64M\"")?;
+    Ok(VmMemConfig {
+        gpa: page_aligned(base, base.integer()?)?,
+        size: page_multiple(size, size.size()?)?,
+        flags: fields.read("flags", flags)?.unwrap_or(RegionFlags::RWX),
+        map_type: fields.read("map_type", Node::choice)?.unwrap_or_default(),
+    })
+}
+
+fn page_aligned(node: &Node<'_>, value: usize) -> Result<usize, ConfigError> {
+    if value.is_multiple_of(PAGE) {
+        return Ok(value);
+    }
+    let message = format!("{} cannot be {value:#x}", node.key);
+    Err(node.error(message, "allowed: a multiple of 4 KiB (0x1000)"))
+}
+
+fn page_multiple(node: &Node<'_>, value: usize) -> Result<usize, ConfigError> {
+    if value == 0 {
+        let message = format!("{} cannot be 0", node.key);
+        return Err(node.error(message, "allowed: 4 KiB or more, in multiples of 4 KiB"));
+    }
+    page_aligned(node, value)
+}
+
+fn flags(node: &Node<'_>) -> Result<RegionFlags, ConfigError> {
+    const ALLOWED: &str = "allowed: \"r\", \"rw\", \"rx\", \"rwx\", or the sum of 1 (read), 2 (write), 4 (execute), \
+                           8 (user), 16 (device), 32 (uncached); reading is always in it";
+    let (parsed, shown) = if let Some(letters) = node.value.as_str() {
+        (from_letters(letters), quoted(letters))
+    } else {
+        let bits = node.integer()?;
+        (RegionFlags::from_bits(bits), format!("{bits:#x}"))
+    };
+    parsed
+        .filter(|flags| flags.contains(RegionFlags::READ))
+        .ok_or_else(|| node.error(format!("{} cannot be {shown}", node.key), ALLOWED))
+}
+
+fn from_letters(letters: &str) -> Option<RegionFlags> {
+    let mut flags = RegionFlags::empty();
+    for letter in letters.bytes() {
+        let flag = match letter {
+            b'r' => RegionFlags::READ,
+            b'w' => RegionFlags::WRITE,
+            b'x' => RegionFlags::EXECUTE,
+            _ => return None,
+        };
+        if flags.contains(flag) {
+            return None;
+        }
+        flags.insert(flag);
+    }
+    Some(flags)
+}

@@ -1,0 +1,276 @@
+//! Files that are right, in the long form and in the short one.
+
+use std::{string::String, vec, vec::Vec};
+
+use super::{SMALLEST, vm, vm_with};
+use crate::{
+    BoardConfig, BundleIndex, EmulatedDeviceType, GicVersion, ImageLocation, InterruptMode,
+    MapType, RegionFlags, RestartPolicy, VmMemConfig, VmType,
+};
+
+/// Every key, as the sections have them.
+pub(super) const LONG: &str = r#"
+[base]
+id = 3
+name = "guest-3"
+vm_type = 1
+cpu_num = 2
+phys_cpu_ids = [0x0, 0x100]
+phys_cpu_sets = [1, 2]
+weight = 200
+restart = "on-failure"
+
+[kernel]
+entry_point = 0x8020_0000
+kernel_path = "guest.bin"
+kernel_load_addr = 0x8020_0000
+bios_path = "bios.bin"
+bios_load_addr = 0x8000_0000
+dtb_path = "guest.dtb"
+dtb_load_addr = 0x8100_0000
+ramdisk_path = "rootfs.cpio"
+ramdisk_load_addr = 0x8200_0000
+disk_path = "disk.img"
+image_location = "fs"
+cmdline = "root=/dev/vda"
+memory_regions = [
+  [0x8000_0000, 0x0400_0000, 0x7, 1],
+  [0xa000_0000, 0x1000, 0x13, 2],
+]
+
+[devices]
+emu_devices = [
+  ["gicd", 0x0800_0000, 0x1_0000, 0, 0x21, []],
+  ["gicr", 0x080a_0000, 0x4_0000, 0, 0x20, [2, 0x2_0000, 0]],
+  ["serial", 0x0900_0000, 0x1000, 33, 0x2],
+]
+passthrough_devices = [
+  ["rtc", 0x0901_0000, 0x0902_0000, 0x1000, 34],
+]
+interrupt_mode = "passthrough"
+gic = "v3"
+"#;
+
+#[test]
+fn the_sections_give_what_they_say() {
+    let vm = vm(LONG);
+    assert_eq!(vm.base.id, Some(3));
+    assert_eq!(vm.base.name, "guest-3");
+    assert_eq!(vm.base.vm_type, VmType::Rtos);
+    assert_eq!(vm.base.weight, 200);
+    assert_eq!(vm.base.restart, RestartPolicy::OnFailure);
+    assert_eq!(
+        vm.vcpu_affinities(),
+        vec![(0, Some(1), 0), (1, Some(2), 0x100)]
+    );
+    assert_eq!(vm.kernel.entry_point, Some(0x8020_0000));
+    assert_eq!(vm.kernel.image_location, ImageLocation::Fs);
+    assert_eq!(
+        vm.image_paths().collect::<Vec<_>>(),
+        [
+            "guest.bin",
+            "bios.bin",
+            "guest.dtb",
+            "rootfs.cpio",
+            "disk.img"
+        ]
+    );
+    assert_eq!(vm.memory_total(), 0x0400_1000);
+    assert_eq!(
+        vm.memory_regions[1],
+        VmMemConfig {
+            gpa: 0xa000_0000,
+            size: 0x1000,
+            flags: RegionFlags::READ | RegionFlags::WRITE | RegionFlags::DEVICE,
+            map_type: MapType::Reserved,
+        }
+    );
+    assert_eq!(vm.devices.interrupt_mode, InterruptMode::Passthrough);
+    assert_eq!(vm.devices.gic, Some(GicVersion::V3));
+    assert_eq!(
+        vm.devices.emu_devices.len(),
+        3,
+        "no second console is added"
+    );
+    assert_eq!(
+        vm.devices.emu_devices[1].emu_type,
+        EmulatedDeviceType::GicRedistributor
+    );
+    assert_eq!(vm.devices.emu_devices[1].cfg_list, [2, 0x2_0000, 0]);
+    assert_eq!(vm.devices.passthrough_devices[0].base_hpa, 0x0902_0000);
+    assert_eq!(vm.devices.passthrough_devices[0].irq_id, 34);
+}
+
+#[test]
+fn name_kernel_and_memory_are_enough() {
+    let vm = vm(SMALLEST);
+    assert_eq!(vm.base.id, None);
+    assert_eq!(vm.base.cpu_num, 1);
+    assert_eq!(vm.base.weight, 100);
+    assert_eq!(vm.base.restart, RestartPolicy::Never);
+    assert_eq!(vm.vcpu_affinities(), vec![(0, None, 0)]);
+    assert_eq!(vm.kernel.kernel_path, "Image");
+    assert_eq!(vm.kernel.kernel_load_addr, None);
+    assert_eq!(vm.kernel.cmdline, "");
+    assert_eq!(
+        vm.memory_regions,
+        [VmMemConfig {
+            gpa: 0x4000_0000,
+            size: 512 << 20,
+            flags: RegionFlags::RWX,
+            map_type: MapType::Alloc
+        }]
+    );
+    assert_eq!(vm.devices.interrupt_mode, InterruptMode::Emulated);
+    let console = &vm.devices.emu_devices[0];
+    assert_eq!(
+        (console.base_gpa, console.length, console.irq_id),
+        (0x0900_0000, 0x1000, 33)
+    );
+}
+
+#[test]
+fn short_names_stand_for_long_ones() {
+    let short = "name = \"a\"\ncpus = 2\nmemory = 0x100000\nkernel = \"k\"\nramdisk = \"r\"\ndtb = \"d\"\nbootargs = \"x\"";
+    let long = "[base]\nname = \"a\"\ncpu_num = 2\nmemory = \"1M\"\n[kernel]\nkernel_path = \"k\"\nramdisk_path = \"r\"\n\
+                dtb_path = \"d\"\ncmdline = \"x\"";
+    assert_eq!(vm(short), vm(long));
+}
+
+#[test]
+fn sizes_take_units() {
+    for (written, bytes) in [
+        ("4096", 4096),
+        ("\"4K\"", 4096),
+        ("\"8192\"", 8192),
+        ("\"1g\"", 1 << 30),
+        ("\"2MiB\"", 2 << 20),
+    ] {
+        let text = std::format!("name = \"a\"\nkernel = \"k\"\nmemory = {written}");
+        assert_eq!(vm(&text).memory_total(), bytes, "{written}");
+    }
+}
+
+#[test]
+fn affinity_is_a_list_for_all_or_one_for_each() {
+    let all = vm_with("cpus = 2\naffinity = [0, 2]");
+    assert_eq!(all.base.phys_cpu_sets, Some(vec![0b101, 0b101]));
+    let each = vm_with("cpus = 2\naffinity = [[0], [1, 63]]");
+    assert_eq!(each.base.phys_cpu_sets, Some(vec![1, 1 << 63 | 2]));
+}
+
+#[test]
+fn regions_add_to_memory() {
+    let vm = vm_with(
+        "[[region]]\nbase = 0x8000_0000\nsize = \"64M\"\nflags = \"rw\"\ntype = \"identical\"\n\
+         [[region]]\nbase = 0x9000_0000\nsize = \"4K\"",
+    );
+    assert_eq!(vm.memory_regions.len(), 3);
+    assert_eq!(vm.memory_regions[1].map_type, MapType::Identical);
+    assert_eq!(
+        vm.memory_regions[1].flags,
+        RegionFlags::READ | RegionFlags::WRITE
+    );
+    assert_eq!(vm.memory_regions[2].flags, RegionFlags::RWX);
+    assert_eq!(vm.memory_total(), (576 << 20) + 4096);
+}
+
+#[test]
+fn virtio_devices_find_their_own_slot() {
+    let vm = vm_with(
+        "[[device]]\ntype = \"virtio-blk\"\n[[device]]\ntype = \"virtio-net\"\n[[device]]\ntype = \"virtio-blk\"",
+    );
+    let places: Vec<_> = vm.devices.emu_devices[1..]
+        .iter()
+        .map(|device| (device.name.as_str(), device.base_gpa, device.irq_id))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            ("virtio-blk", 0x0a00_0000, 48),
+            ("virtio-net", 0x0a00_0200, 49),
+            ("virtio-blk-2", 0x0a00_0400, 50)
+        ]
+    );
+}
+
+#[test]
+fn the_console_can_be_left_out_or_moved() {
+    assert!(vm_with("console = false").devices.emu_devices.is_empty());
+    let moved = vm_with("[[device]]\ntype = \"console\"\nbase = 0x0910_0000");
+    assert_eq!(moved.devices.emu_devices.len(), 1);
+    assert_eq!(moved.devices.emu_devices[0].base_gpa, 0x0910_0000);
+}
+
+#[test]
+fn passed_through_devices_may_share_a_page() {
+    let vm = vm_with(
+        "[[passthrough]]\nbase = 0x1000_0010\nlength = 0x10\n[[passthrough]]\nbase = 0x1000_0020\nsize = 0x10\nirq = 40",
+    );
+    let devices = &vm.devices.passthrough_devices;
+    assert_eq!(devices[1].base_hpa, 0x1000_0020);
+    assert_eq!((devices[0].irq_id, devices[1].irq_id), (0, 40));
+    assert_ne!(devices[0].name, devices[1].name);
+}
+
+#[test]
+fn without_interrupts_the_gic_windows_are_free() {
+    let vm = vm_with("interrupt_mode = \"no_irq\"\n[[region]]\nbase = 0x0800_0000\nsize = \"64K\"");
+    assert_eq!(vm.devices.interrupt_mode, InterruptMode::None);
+}
+
+#[test]
+fn a_gic_that_is_passed_through_may_be_listed() {
+    let gic = "passthrough_devices = [[\"intc\", 0x0800_0000, 0x0800_0000, 0x5_0000, 0]]\n";
+    let vm = vm_with(&std::format!("{gic}interrupt_mode = \"passthrough\""));
+    assert_eq!(vm.devices.passthrough_devices[0].length, 0x5_0000);
+}
+
+#[test]
+fn a_board_fills_in_what_it_can() {
+    let text = "name = \"b\"\narch = \"aarch64\"\ntarget = \"aarch64-unknown-none\"\n";
+    let board = BoardConfig::from_toml("b.toml", text).unwrap();
+    assert_eq!(board.platform, "dyn");
+    assert_eq!(board.host_heap, 64 << 20);
+    assert_eq!(board.qemu, None);
+    let text = std::format!("{text}[qemu]\nmachine = \"virt\"\ncpu = \"max\"\nmemory = \"2G\"");
+    let qemu = BoardConfig::from_toml("b.toml", &text)
+        .unwrap()
+        .qemu
+        .unwrap();
+    assert_eq!((qemu.smp, qemu.memory), (1, 2 << 30));
+}
+
+#[test]
+fn a_bundle_index_leads_from_paths_to_entries() {
+    let text = r#"
+board = "qemu-aarch64"
+[[vm]]
+name = "linux-aarch64"
+config = "vms/linux-aarch64.toml"
+autostart = true
+[vm.files]
+"../../target/guests/aarch64/Image" = "blobs/0-Image"
+[[vm]]
+name = "hello"
+config = "vms/hello.toml"
+"#;
+    let index = BundleIndex::from_toml(text).unwrap();
+    assert_eq!(index.board, "qemu-aarch64");
+    let linux = index.vm("linux-aarch64").unwrap();
+    assert!(linux.autostart);
+    assert_eq!(linux.config, "vms/linux-aarch64.toml");
+    assert_eq!(
+        linux.entry("../../target/guests/aarch64/Image"),
+        Some("blobs/0-Image")
+    );
+    assert_eq!(linux.entry("Image"), None);
+    assert!(!index.vm("hello").unwrap().autostart);
+    assert!(index.vm("nobody").is_none());
+}
+
+#[test]
+fn words_are_shown_as_they_are_written() {
+    let shown: String = std::format!("{:>10}|{}", MapType::Identical, RestartPolicy::OnFailure);
+    assert_eq!(shown, " identical|on-failure");
+}

@@ -1,0 +1,139 @@
+"""A scripted test as a file a person can read: header lines, an empty line, then one step a line.
+
+Header, each optional: `vms: NAME...` (names in configs/vms or paths), `board:`, `cpu:`, `smp:`, `memory:`, `gic:`,
+`qemu: WORDS` (more of QEMU's command line), `limit: 120s` (for the whole case), `broken: yes` (the configurations are
+bundled unchecked), `show: /PATTERN/` (lines that `test --show` prints).
+
+Steps:
+    expect 5s: TEXT       must appear within 5 s (10 s when no time is given); reading goes on behind it
+    expect 1s-3s: TEXT    and not sooner than 1 s after the last thing typed
+    refuse: TEXT          must not appear from here on
+    type: TEXT            typed, then Enter
+    write: TEXT           typed, without Enter
+    key: NAME             enter, tab, up, down, left, right, home, end, escape, backspace, ctrl-LETTER, ctrl-]
+    pause 2s              nothing is typed for a while
+
+TEXT between slashes is a regular expression in which ^ and $ stand for the ends of a line. A line that starts with # is
+a comment.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .qemu import Machine
+
+EVERYWHERE_REFUSED = ["panicked at"]
+DEFAULT_WAIT_S = 10.0
+DEFAULT_LIMIT_S = 120.0
+
+KEYS = {"enter": "\r", "tab": "\t", "escape": "\x1b", "backspace": "\x7f", "up": "\x1b[A", "down": "\x1b[B",
+        "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F"}
+
+STEP = re.compile(r"(?P<verb>[a-z]+)(?: +(?:(?P<least>[\d.]+)s?-)?(?P<most>[\d.]+)s)?(?:: ?(?P<text>.*))?$")
+HEADER = re.compile(r"(?P<key>vms|board|cpu|smp|memory|gic|qemu|limit|broken|show): *(?P<value>.*)$")
+
+
+class BadCase(Exception):
+    """A case file that does not say what to do."""
+
+
+@dataclass
+class Step:
+    """One line of the script; `text` is what is typed, `pattern` what is looked for."""
+
+    source: str
+    verb: str
+    text: str = ""
+    pattern: re.Pattern | None = None
+    least_s: float = 0.0
+    most_s: float = DEFAULT_WAIT_S
+
+
+@dataclass
+class Case:
+    """One case file."""
+
+    name: str
+    machine: Machine = field(default_factory=Machine)
+    vms: list[str] = field(default_factory=list)
+    qemu: list[str] = field(default_factory=list)
+    limit_s: float = DEFAULT_LIMIT_S
+    broken: bool = False
+    show: re.Pattern | None = None
+    steps: list[Step] = field(default_factory=list)
+
+
+def pattern_of(text: str) -> re.Pattern:
+    if len(text) > 2 and text[0] == text[-1] == "/":
+        return re.compile(text[1:-1], re.MULTILINE)
+    return re.compile(re.escape(text.strip()))
+
+
+def key_of(name: str) -> str:
+    name = name.strip().lower()
+    if name in KEYS:
+        return KEYS[name]
+    if re.fullmatch(r"ctrl-[a-z\]\\\[^_]", name):
+        return chr(ord(name[-1].upper()) & 0x1F)
+    raise BadCase(f"there is no key {name}")
+
+
+def step_of(line: str) -> Step:
+    match = STEP.match(line)
+    if not match:
+        raise BadCase(f"this is no step: {line}")
+    verb, text = match["verb"], match["text"] or ""
+    step = Step(line, verb, text, most_s=float(match["most"] or DEFAULT_WAIT_S), least_s=float(match["least"] or 0))
+    match verb:
+        case "expect" | "refuse":
+            if not text.strip():
+                raise BadCase(f"nothing to look for: {line}")
+            step.pattern = pattern_of(text)
+        case "type":
+            step.text = text + "\r"
+        case "key":
+            step.text = key_of(text)
+        case "write" | "pause":
+            pass
+        case _:
+            raise BadCase(f"there is no step {verb}: {line}")
+    return step
+
+
+def apply(case: Case, folder: Path, key: str, value: str) -> None:
+    """Takes one header line into `case`."""
+    match key:
+        case "vms":
+            case.vms = [str(folder / word) if "/" in word else word for word in value.split()]
+        case "board" | "cpu" | "smp" | "memory" | "gic":
+            setattr(case.machine, key, value)
+        case "qemu":
+            case.qemu = value.split()
+        case "limit":
+            case.limit_s = float(value.rstrip("s"))
+        case "broken":
+            case.broken = value == "yes"
+        case "show":
+            case.show = pattern_of(value)
+
+
+def parse(path: Path) -> Case:
+    """Reads the case in `path`; a mistake in it is a BadCase with the line's number."""
+    case = Case(path.stem)
+    in_header = True
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if line.startswith("#") or not line.strip():
+            continue
+        try:
+            header = HEADER.match(line) if in_header else None
+            if header:
+                apply(case, path.parent, header["key"], header["value"].strip())
+            else:
+                in_header = False
+                case.steps.append(step_of(line))
+        except (BadCase, ValueError, re.error) as error:
+            raise BadCase(f"{path.name}:{number}: {error}") from None
+    if not case.steps:
+        raise BadCase(f"{path.name}: a case without steps shows nothing")
+    return case
