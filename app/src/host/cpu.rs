@@ -1,5 +1,7 @@
 //! Physical CPUs: how many, which interrupts on them are Axle's, how one becomes able to run guests.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 use arm_vcpu::{Aarch64PerCpu, SliceTimer, gic};
 use arm_vgic::TIMER_PPI;
 use ax_hal::irq::{CpuMask, IrqReturn, request_percpu_irq};
@@ -14,6 +16,9 @@ pub(crate) fn count() -> usize {
 /// Tells the host that Axle's private interrupts exist. Exit code takes them before the host sees
 /// them; what comes while the host runs is only to be silenced: whoever sent it left a note in memory.
 pub(crate) fn prepare_interrupts() {
+    if map_redistributors().is_none() {
+        log::error!("the machine has no GICv3: guests cannot have interrupts");
+    }
     for intid in [KICK_SGI, MAINTENANCE_PPI, TIMER_PPI, SliceTimer::INTID] {
         let irq = ax_runtime::irq::resolve_percpu_irq(intid as usize);
         let registered = request_percpu_irq(irq, CpuMask::first_n(count()), move |_| {
@@ -53,14 +58,30 @@ const GICR_TYPER: usize = 8;
 const SGI_FRAME: usize = 0x1_0000;
 const STRIDE: usize = 0x2_0000;
 
-/// The mapped SGI frame of this CPU's redistributor, found by affinity among those the device tree names.
-fn this_sgi_frame() -> Option<usize> {
+/// Where the redistributors are mapped, and the bytes of all of them; zero until then.
+static REDISTRIBUTORS: (AtomicUsize, AtomicUsize) = (AtomicUsize::new(0), AtomicUsize::new(0));
+
+/// Maps the redistributors that the device tree names. Once, before the runners start: the host's
+/// mapping calls wait for all other CPUs with interrupts masked, so that two at a time never end.
+fn map_redistributors() -> Option<()> {
     let fdt = ax_hal::dtb::get_fdt()?;
     let gic = fdt.find_compatible(&["arm,gic-v3"]).next()?;
     let region = gic.reg()?.nth(1)?;
     let physical = usize::try_from(region.address).ok()?;
     let size = region.size?;
     let mapped = axklib::mem::iomap(physical.into(), size).ok()?.as_usize();
+    REDISTRIBUTORS.1.store(size, Ordering::Relaxed);
+    REDISTRIBUTORS.0.store(mapped, Ordering::Release);
+    Some(())
+}
+
+/// The SGI frame of this CPU's redistributor, found by affinity.
+fn this_sgi_frame() -> Option<usize> {
+    let mapped = REDISTRIBUTORS.0.load(Ordering::Acquire);
+    if mapped == 0 {
+        return None;
+    }
+    let size = REDISTRIBUTORS.1.load(Ordering::Relaxed);
     let affinity = arm_vcpu::this_affinity();
     let packed = affinity & 0xff_ffff | (affinity >> 32 & 0xff) << 24;
     (0..size / STRIDE).map(|index| mapped + index * STRIDE).find_map(|frame| {

@@ -90,30 +90,55 @@ impl<L: ListRegisters> Device for Distributor<L> {
 }
 
 impl<L: ListRegisters> Distributor<L> {
+    #[inline]
     fn read32(&self, offset: usize, initiator: usize) -> u32 {
+        if offset == GICD_TYPER {
+            return self.0.typer();
+        }
+        match Register::at(offset) {
+            Some(Register::Bits(register, word)) => {
+                self.0.read_bits(self.shared(word), register, initiator)
+            }
+            Some(Register::Ipriorityr(n)) => self.priorities(n),
+            Some(Register::Icfgr(n)) => {
+                let index = self.shared(n / 2);
+                self.0.look(|state| state.read_config(index, n % 2))
+            }
+            None => self.read_other(offset),
+        }
+    }
+
+    #[inline(never)]
+    fn read_other(&self, offset: usize) -> u32 {
         match offset {
             GICD_CTLR => self.read_ctlr(),
-            GICD_TYPER => self.0.typer(),
             GICD_IIDR => IIDR,
             GICD_PIDR2 => PIDR2,
             // Aff3, in the upper halves, does not exist.
             _ if GICD_IROUTER.contains(&offset) && offset & 4 == 0 => self.read_route(offset),
-            _ => match Register::at(offset) {
-                Some(Register::Bits(register, word)) => {
-                    let index = self.shared(word);
-                    self.0.read_bits(index, register, initiator)
-                }
-                Some(Register::Ipriorityr(n)) => self.priorities(n),
-                Some(Register::Icfgr(n)) => {
-                    let index = self.shared(n / 2);
-                    self.0.look(|state| state.read_config(index, n % 2))
-                }
-                None => 0,
-            },
+            _ => 0,
         }
     }
 
+    #[inline]
     fn write32(&self, offset: usize, value: u32, initiator: usize) {
+        match Register::at(offset) {
+            Some(Register::Bits(register, word)) => {
+                self.0.write_bits(self.shared(word), register, value, initiator);
+            }
+            Some(Register::Ipriorityr(n)) => {
+                self.set_priorities(n, &value.to_le_bytes(), initiator);
+            }
+            Some(Register::Icfgr(n)) => {
+                let index = self.shared(n / 2);
+                self.0.change(initiator, |s, out| s.write_config(index, n % 2, value, out));
+            }
+            None => self.write_other(offset, value, initiator),
+        }
+    }
+
+    #[inline(never)]
+    fn write_other(&self, offset: usize, value: u32, initiator: usize) {
         match offset {
             GICD_CTLR => self.write_ctlr(value, initiator),
             GICD_SETSPI_NSR | GICD_CLRSPI_NSR => {
@@ -122,20 +147,7 @@ impl<L: ListRegisters> Distributor<L> {
             _ if GICD_IROUTER.contains(&offset) && offset & 4 == 0 => {
                 self.write_route(offset, value, initiator);
             }
-            _ => match Register::at(offset) {
-                Some(Register::Bits(register, word)) => {
-                    let index = self.shared(word);
-                    self.0.change(initiator, |s, out| s.write_bits(index, register, value, out));
-                }
-                Some(Register::Ipriorityr(n)) => {
-                    self.set_priorities(n, &value.to_le_bytes(), initiator);
-                }
-                Some(Register::Icfgr(n)) => {
-                    let index = self.shared(n / 2);
-                    self.0.change(initiator, |s, out| s.write_config(index, n % 2, value, out));
-                }
-                None => {}
-            },
+            _ => {}
         }
     }
 
@@ -160,11 +172,13 @@ impl<L: ListRegisters> Distributor<L> {
         });
     }
 
+    #[inline(never)]
     fn priorities(&self, n: usize) -> u32 {
         let index = self.shared(n / 32);
         self.0.look(|state| state.read_priorities(index, bit(n) & !3))
     }
 
+    #[inline(never)]
     fn set_priorities(&self, first: usize, values: &[u8], initiator: usize) {
         let index = self.shared(first / 32);
         self.0.change(initiator, |state, out| {
@@ -174,6 +188,7 @@ impl<L: ListRegisters> Distributor<L> {
         });
     }
 
+    #[inline(never)]
     fn read_route(&self, offset: usize) -> u32 {
         let n = (offset & 0x1fff) / 8;
         let index = self.shared(n / 32);
@@ -184,6 +199,7 @@ impl<L: ListRegisters> Distributor<L> {
     }
 
     /// Aff2.Aff1.Aff0 only: Interrupt_Routing_Mode is RES0 without 1-of-N.
+    #[inline(never)]
     fn write_route(&self, offset: usize, value: u32, initiator: usize) {
         let n = (offset & 0x1fff) / 8;
         let index = self.shared(n / 32);
@@ -196,6 +212,7 @@ impl<L: ListRegisters> Distributor<L> {
     }
 
     /// A message-based interrupt: an edge, or the level of a level-triggered one.
+    #[inline(never)]
     fn message(&self, set: bool, intid: u32, initiator: usize) {
         self.0.change(initiator, |state, out| {
             let Some((index, n)) = state.spi(intid) else {

@@ -128,7 +128,7 @@ impl<L: ListRegisters> Redistributors<L> {
     fn write_private(&self, vcpu: usize, offset: usize, value: u32, initiator: usize) {
         match Register::at(offset) {
             Some(Register::Bits(register, 0)) => {
-                self.0.change(initiator, |s, out| s.write_bits(vcpu, register, value, out));
+                self.0.write_bits(vcpu, register, value, initiator);
             }
             Some(Register::Ipriorityr(n)) => {
                 self.set_priorities(vcpu, n, &value.to_le_bytes(), initiator);

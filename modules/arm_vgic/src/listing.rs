@@ -6,7 +6,7 @@ use crate::{
     bits::ones,
     lr::{self, ACTIVE, PENDING, STATE},
     outbox::Outbox,
-    state::{MAX_LIST_REGISTERS, State},
+    state::{MAX_LIST_REGISTERS, State, Vcpu},
 };
 
 /// What becomes of an interrupt that is pending in its list register.
@@ -90,6 +90,7 @@ impl State {
     }
 
     /// Looks at the general list registers `slots` of the loaded `vcpu`.
+    #[inline(never)]
     pub(crate) fn fold_slots(
         &mut self,
         vcpu: usize,
@@ -150,17 +151,33 @@ impl State {
         let Some(owner) = self.vcpus.get_mut(vcpu).filter(|v| v.loaded) else {
             return;
         };
-        let recheck = owner.recheck & owner.used;
-        owner.recheck = 0;
+        let again = owner.again & !owner.recheck & owner.used;
+        owner.again = 0;
+        if owner.timer_stale || owner.recheck != 0 {
+            self.follow_settings(vcpu, lrs, out);
+        }
+        for slot in ones(u64::from(again)) {
+            self.pend_again(vcpu, slot as usize, lrs, out);
+        }
+        let waiting = |v: &Vcpu| v.crowded || !v.queue.is_empty();
+        if self.vcpus.get(vcpu).is_some_and(waiting) {
+            self.refill(vcpu, lrs, out);
+        }
+    }
+
+    #[inline(never)]
+    fn follow_settings(&mut self, vcpu: usize, lrs: &impl ListRegisters, out: &mut Outbox) {
+        let Some(owner) = self.vcpus.get_mut(vcpu) else { return };
+        let recheck = core::mem::take(&mut owner.recheck) & owner.used;
         if owner.timer_stale {
             self.apply_timer(vcpu, lrs);
         }
         self.fold_slots(vcpu, recheck, lrs, out);
-        self.refill(vcpu, lrs, out);
     }
 
     /// Moves waiting interrupts into list registers, best first. When all are taken, a waiting interrupt displaces the
     /// weakest that is pending and weaker than itself; an active one stays until the guest deactivates it.
+    #[inline(never)]
     fn refill(&mut self, vcpu: usize, lrs: &impl ListRegisters, out: &mut Outbox) {
         let mut folded = false;
         // Each register is freed, displaced and filled at most once.
@@ -245,7 +262,7 @@ impl State {
         compose(bank, n, PENDING, owner.crowded)
     }
 
-    /// Makes private interrupt `n` of the loaded `vcpu` pending; where that is simple, without the ready queue.
+    /// Makes SGI `n` of `vcpu`, which this exit is of, pending; where that is simple, in a list register at once.
     #[inline]
     pub(crate) fn pend_here(
         &mut self,
@@ -255,27 +272,51 @@ impl State {
         out: &mut Outbox,
     ) {
         let mask = 1 << n;
-        let (slots, groups) = (self.slots, self.groups);
-        let Some(owner) = self.vcpus.get(vcpu) else {
+        let Self { banks, vcpus, slots, groups } = self;
+        let (Some(bank), Some(owner)) = (banks.get_mut(vcpu), vcpus.get(vcpu)) else {
             return;
         };
-        let Some(bank) = self.banks.get_mut(vcpu) else {
-            return;
-        };
-        if owner.loaded && bank.listed & mask != 0 {
+        if !owner.loaded {
+            return self.pend_private(vcpu, n, out);
+        }
+        if bank.listed & mask != 0 {
             bank.latch |= mask;
             let (_, slot) = bank.place(n);
-            return self.fold_slots(vcpu, 1 << slot, lrs, out);
+            return self.pend_again(vcpu, slot, lrs, out);
         }
-        let free = slots & !owner.used;
-        let simple = owner.loaded && free != 0 && owner.queue.is_empty();
-        if !simple || bank.open(groups) & mask & !bank.active == 0 {
-            return self.pend(vcpu, mask, out);
+        let free = *slots & !owner.used;
+        let open = bank.open(*groups) & !bank.active & mask != 0;
+        if free == 0 || !open || !owner.queue.is_empty() {
+            return self.pend_private(vcpu, n, out);
         }
         bank.latch |= mask;
         let slot = free.trailing_zeros() as usize;
         let value = self.enlist((vcpu, slot), vcpu, n);
         lrs.write(slot, value);
+    }
+
+    /// The interrupt in list register `slot` of the loaded `vcpu` was latched. If the guest is done with it, and its
+    /// settings did not change, the list register needs its pending bit and nothing else.
+    #[inline]
+    fn pend_again(&mut self, vcpu: usize, slot: usize, lrs: &impl ListRegisters, out: &mut Outbox) {
+        let bit = 1 << slot;
+        let Some(owner) = self.vcpus.get(vcpu) else { return };
+        let value = lrs.read(slot);
+        if owner.recheck & bit != 0 || value & STATE != 0 {
+            return self.fold_slots(vcpu, bit, lrs, out);
+        }
+        let Some(&(index, n)) = owner.listing.get(slot) else { return };
+        let Some(bank) = self.banks.get_mut(index) else { return };
+        let mask = 1 << n;
+        if bank.latch & mask == 0 {
+            // The list register has been given to another interrupt since.
+            return;
+        }
+        bank.latch &= !mask;
+        bank.lr_latched |= mask;
+        bank.lr_pending |= mask;
+        bank.active &= !mask;
+        lrs.write(slot, value | PENDING);
     }
 
     /// Asks for a maintenance interrupt as soon as a list register may have become free, or for none.
@@ -319,7 +360,7 @@ impl State {
             return;
         };
         owner.loaded = false;
-        owner.recheck = 0;
+        (owner.recheck, owner.again) = (0, 0);
         let (used, crowded) = (owner.used, core::mem::take(&mut owner.crowded));
         for slot in ones(u64::from(used)) {
             let slot = slot as usize;
@@ -342,7 +383,7 @@ impl State {
             return;
         };
         owner.loaded = true;
-        owner.recheck = 0;
+        (owner.recheck, owner.again) = (0, 0);
         let (used, saved) = (owner.used, owner.saved);
         for slot in ones(u64::from(slots)) {
             let slot = slot as usize;

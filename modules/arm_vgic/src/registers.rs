@@ -3,10 +3,11 @@
 use crate::{lr::PRIORITY_MASK, outbox::Outbox, state::State};
 
 /// A register with one bit per interrupt. The others there are (GICD_IGRPMODR, GICD_NSACR) are RAZ/WI with one
-/// security state.
+/// security state. The numbers are those of the 128-byte blocks they lie in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum BitRegister {
-    Igroupr,
+    Igroupr = 1,
     Isenabler,
     Icenabler,
     Ispendr,
@@ -113,10 +114,18 @@ impl State {
                 value
             }
         };
-        let timer = changed & bank.timer != 0;
+        let idle = !(bank.pending() | bank.queued | bank.listed | bank.timer);
+        if changed & !idle != 0 {
+            self.follow(index, changed, out);
+        }
+    }
+
+    /// The settings of the interrupts in `changed` changed, and some of them are pending or active.
+    #[inline(never)]
+    fn follow(&mut self, index: usize, changed: u32, out: &mut Outbox) {
         self.settle(index, changed, out);
         self.touch(index, changed, out);
-        if timer {
+        if self.banks.get(index).is_some_and(|bank| bank.timer & changed != 0) {
             self.timer_changed(index, out);
         }
     }
@@ -138,17 +147,12 @@ impl State {
         if bank.valid & mask == 0 || bank.priority(n) == value {
             return;
         }
-        let timer = bank.timer & mask != 0;
         self.unqueue(index, mask);
         let bank = self.banks.get_mut(index);
         if let Some(priority) = bank.and_then(|bank| bank.priority.get_mut(n as usize)) {
             *priority = value;
         }
-        self.settle(index, mask, out);
-        self.touch(index, mask, out);
-        if timer {
-            self.timer_changed(index, out);
-        }
+        self.follow(index, mask, out);
     }
 
     /// GICx_ICFGR: two bits per interrupt for the 16 in `half` 0 or 1 of the bank; the upper one says edge-triggered.
@@ -165,7 +169,6 @@ impl State {
         let writable = 0xffff << (half * 16) & bank.valid & !bank.timer;
         let changed = (bank.edge ^ edge << (half * 16)) & writable;
         bank.edge ^= changed;
-        self.settle(index, changed, out);
-        self.touch(index, changed, out);
+        self.follow(index, changed, out);
     }
 }

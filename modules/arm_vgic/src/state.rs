@@ -22,8 +22,10 @@ pub(crate) struct Vcpu {
     pub(crate) queue: ReadyQueue,
     /// General list registers that are in use, one bit each.
     pub(crate) used: u16,
-    /// Of those, the ones to look at before the guest runs on.
+    /// Of those, the ones whose interrupt's settings changed, to be seen to before the guest runs on.
     pub(crate) recheck: u16,
+    /// The ones whose interrupt became pending once more.
+    pub(crate) again: u16,
     /// The interrupt in each list register in use: index of its bank, and its bit.
     pub(crate) listing: [(usize, u32); MAX_LIST_REGISTERS],
     /// Whether the hardware's list registers are this vCPU's.
@@ -44,6 +46,7 @@ impl Vcpu {
             queue: ReadyQueue::new(words),
             used: 0,
             recheck: 0,
+            again: 0,
             listing: [(0, 0); MAX_LIST_REGISTERS],
             loaded: false,
             saved: [0; MAX_LIST_REGISTERS],
@@ -150,6 +153,29 @@ impl State {
         bank.latch |= mask;
         self.settle(index, mask, out);
         self.touch(index, mask, out);
+    }
+
+    /// The same for one private interrupt, `n` below 16, of `vcpu`.
+    #[inline]
+    pub(crate) fn pend_private(&mut self, vcpu: usize, n: u32, out: &mut Outbox) {
+        let mask = 1 << n;
+        let Self { banks, vcpus, groups, .. } = self;
+        let (Some(bank), Some(owner)) = (banks.get_mut(vcpu), vcpus.get_mut(vcpu)) else {
+            return;
+        };
+        bank.latch |= mask;
+        if bank.listed & mask != 0 {
+            // In the list register of a vCPU that is not loaded it is active, and its latch waits.
+            if owner.loaded {
+                let (_, slot) = bank.place(n);
+                owner.again |= 1 << slot;
+                out.kick(vcpu);
+            }
+        } else if bank.ready(*groups) & !bank.queued & mask != 0 {
+            bank.queued |= mask;
+            owner.queue.insert(0, n, bank.priority(n));
+            out.kick(vcpu);
+        }
     }
 
     /// Drives the input of interrupt `n`.

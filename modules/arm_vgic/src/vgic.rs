@@ -11,7 +11,7 @@ use kspin::SpinNoIrq;
 
 use crate::{
     Kick, ListRegisters,
-    bits::ones,
+    bits::{ones, vcpu_bit},
     gicd::{self, Distributor},
     gicr::Redistributors,
     outbox::Outbox,
@@ -182,17 +182,18 @@ impl<L: ListRegisters> Vgic<L> {
     /// A write of ICC_SGI1R_EL1 by vCPU `from`, whose exit this is. Targets that do not exist are ignored.
     #[inline]
     pub fn send_sgi(&self, from: usize, icc_sgi1r: u64) {
-        let Sgi { intid, targets } = Sgi::decode(icc_sgi1r, from, self.vcpus());
-        self.change(from, |state, out| {
-            for target in ones(targets) {
-                let target = target as usize;
-                if target == from {
-                    state.pend_here(target, intid, &self.lrs, out);
-                } else {
-                    state.pend(target, 1 << intid, out);
+        let sgi = Sgi::decode(icc_sgi1r, from, self.vcpus());
+        let here = vcpu_bit(from);
+        if sgi.targets & here != 0 {
+            self.change(from, |state, out| state.pend_here(from, sgi.intid, &self.lrs, out));
+        }
+        if sgi.targets & !here != 0 {
+            self.change(from, |state, out| {
+                for target in ones(sgi.targets & !here) {
+                    state.pend_private(target as usize, sgi.intid, out);
                 }
-            }
-        });
+            });
+        }
     }
 
     /// Whether [`Self::flush`] has anything to do for `vcpu`. One load.
@@ -275,6 +276,18 @@ impl<L: ListRegisters> Vgic<L> {
         })
     }
 
+    /// A write of a bit register.
+    #[inline(never)]
+    pub(crate) fn write_bits(
+        &self,
+        index: usize,
+        register: BitRegister,
+        value: u32,
+        initiator: usize,
+    ) {
+        self.change(initiator, |state, out| state.write_bits(index, register, value, out));
+    }
+
     /// Changes the state, then tells the vCPUs it concerns. The `initiator` is told without a kick: it is here.
     #[inline]
     pub(crate) fn change<R>(
@@ -296,6 +309,8 @@ impl<L: ListRegisters> Vgic<L> {
     }
 
     /// Under the lock, so that the last change is the one that stays.
+    #[cold]
+    #[inline(never)]
     fn publish_timers(&self, state: &State, vcpus: u64) {
         for vcpu in ones(vcpus) {
             if let Some(doorbell) = self.doorbells.get(vcpu as usize) {
@@ -304,13 +319,14 @@ impl<L: ListRegisters> Vgic<L> {
         }
     }
 
+    #[inline(never)]
     fn announce(&self, out: &Outbox, initiator: usize) {
         for vcpu in ones(out.attend) {
             if let Some(doorbell) = self.doorbells.get(vcpu as usize) {
                 doorbell.attend.store(true, Ordering::Release);
             }
         }
-        let others = out.kick & !crate::bits::vcpu_bit(initiator);
+        let others = out.kick & !vcpu_bit(initiator);
         if others != 0 {
             // Pairs with the fence described at `needs_flush`.
             fence(Ordering::SeqCst);
