@@ -58,6 +58,15 @@ const GICR_TYPER: usize = 8;
 const SGI_FRAME: usize = 0x1_0000;
 const STRIDE: usize = 0x2_0000;
 
+/// Gives the host an interrupt of its own that was acknowledged on its behalf.
+pub(crate) fn handle_acknowledged(intid: u32) {
+    let irq = ax_runtime::irq::resolve_percpu_irq(intid as usize);
+    ax_hal::irq::handle_acknowledged_irq(irq, || {
+        gic::drop_priority(intid);
+        gic::deactivate(intid);
+    });
+}
+
 /// Where the redistributors are mapped, and the bytes of all of them; zero until then.
 static REDISTRIBUTORS: (AtomicUsize, AtomicUsize) = (AtomicUsize::new(0), AtomicUsize::new(0));
 

@@ -237,6 +237,10 @@ impl Runner {
                 self.block(&vm, key);
                 return;
             }
+            Ok(AxVCpuExitReason::AcknowledgedInterrupt { vector }) => {
+                cpu::handle_acknowledged(u32::try_from(vector).unwrap_or(gic::SPURIOUS));
+                vm.vm.must_leave(vcpu)
+            }
             Ok(AxVCpuExitReason::CpuDown { .. }) => true,
             Ok(AxVCpuExitReason::SystemDown) => {
                 // It may be stopping already; then that reason stands.

@@ -92,6 +92,14 @@ impl Bank {
         self.pending() & self.open(groups) & !self.active & !self.listed & !self.timer
     }
 
+    /// An interrupt whose list register the guest is done with becomes pending there once more.
+    #[inline]
+    pub(crate) fn relist(&mut self, mask: u32) {
+        self.lr_latched |= mask;
+        self.lr_pending |= mask;
+        self.active &= !mask;
+    }
+
     #[inline]
     pub(crate) fn intid(&self, n: u32) -> u32 {
         // A word is below 32.

@@ -10,7 +10,7 @@ use crate::{
     bank::Groups,
     bits::low,
     outbox::Outbox,
-    registers::Register,
+    registers::{BitRegister, Register},
     state::State,
     vgic::{IIDR, PIDR2, Vgic},
 };
@@ -48,6 +48,32 @@ pub(crate) struct Distributor<L>(pub(crate) Arc<Vgic<L>>);
 impl<L: ListRegisters> Device for Distributor<L> {
     #[inline]
     fn read(&self, access: Access) -> u64 {
+        if access.offset == GICD_TYPER && access.width == AccessWidth::Dword {
+            return u64::from(self.0.typer());
+        }
+        self.read_any(access)
+    }
+
+    #[inline]
+    fn write(&self, access: Access, value: u64) {
+        let Access { offset, width, initiator } = access;
+        match BitRegister::at(offset) {
+            Some(register) if width == AccessWidth::Dword => {
+                let index = self.shared(BitRegister::word(offset));
+                self.0.write_bits(index, register, low(value), initiator);
+            }
+            _ => self.write_any(access, value),
+        }
+    }
+
+    fn reset(&self) {
+        self.0.reset();
+    }
+}
+
+impl<L: ListRegisters> Distributor<L> {
+    #[inline(never)]
+    fn read_any(&self, access: Access) -> u64 {
         let Access { offset, width, initiator } = access;
         match width {
             AccessWidth::Dword if offset & 3 == 0 => u64::from(self.read32(offset, initiator)),
@@ -55,7 +81,7 @@ impl<L: ListRegisters> Device for Distributor<L> {
                 Some(Register::Ipriorityr(n)) => {
                     u64::from(self.priorities(n) >> (n % 4 * 8) & 0xff)
                 }
-                _ => 0,
+                Some(Register::Icfgr(_)) | None => 0,
             },
             AccessWidth::Qword if offset & 7 == 0 && GICD_IROUTER.contains(&offset) => {
                 u64::from(self.read_route(offset))
@@ -64,8 +90,8 @@ impl<L: ListRegisters> Device for Distributor<L> {
         }
     }
 
-    #[inline]
-    fn write(&self, access: Access, value: u64) {
+    #[inline(never)]
+    fn write_any(&self, access: Access, value: u64) {
         let Access { offset, width, initiator } = access;
         match width {
             AccessWidth::Dword if offset & 3 == 0 => self.write32(offset, low(value), initiator),
@@ -84,70 +110,46 @@ impl<L: ListRegisters> Device for Distributor<L> {
         }
     }
 
-    fn reset(&self) {
-        self.0.reset();
-    }
-}
-
-impl<L: ListRegisters> Distributor<L> {
-    #[inline]
     fn read32(&self, offset: usize, initiator: usize) -> u32 {
-        if offset == GICD_TYPER {
-            return self.0.typer();
+        if let Some(register) = BitRegister::at(offset) {
+            let index = self.shared(BitRegister::word(offset));
+            return self.0.read_bits(index, register, initiator);
         }
-        match Register::at(offset) {
-            Some(Register::Bits(register, word)) => {
-                self.0.read_bits(self.shared(word), register, initiator)
-            }
-            Some(Register::Ipriorityr(n)) => self.priorities(n),
-            Some(Register::Icfgr(n)) => {
+        match (Register::at(offset), offset) {
+            (Some(Register::Ipriorityr(n)), _) => self.priorities(n),
+            (Some(Register::Icfgr(n)), _) => {
                 let index = self.shared(n / 2);
                 self.0.look(|state| state.read_config(index, n % 2))
             }
-            None => self.read_other(offset),
-        }
-    }
-
-    #[inline(never)]
-    fn read_other(&self, offset: usize) -> u32 {
-        match offset {
-            GICD_CTLR => self.read_ctlr(),
-            GICD_IIDR => IIDR,
-            GICD_PIDR2 => PIDR2,
+            (None, GICD_CTLR) => self.read_ctlr(),
+            (None, GICD_TYPER) => self.0.typer(),
+            (None, GICD_IIDR) => IIDR,
+            (None, GICD_PIDR2) => PIDR2,
             // Aff3, in the upper halves, does not exist.
-            _ if GICD_IROUTER.contains(&offset) && offset & 4 == 0 => self.read_route(offset),
-            _ => 0,
+            (None, _) if GICD_IROUTER.contains(&offset) && offset & 4 == 0 => {
+                self.read_route(offset)
+            }
+            (None, _) => 0,
         }
     }
 
-    #[inline]
     fn write32(&self, offset: usize, value: u32, initiator: usize) {
-        match Register::at(offset) {
-            Some(Register::Bits(register, word)) => {
-                self.0.write_bits(self.shared(word), register, value, initiator);
-            }
-            Some(Register::Ipriorityr(n)) => {
+        match (Register::at(offset), offset) {
+            (Some(Register::Ipriorityr(n)), _) => {
                 self.set_priorities(n, &value.to_le_bytes(), initiator);
             }
-            Some(Register::Icfgr(n)) => {
+            (Some(Register::Icfgr(n)), _) => {
                 let index = self.shared(n / 2);
                 self.0.change(initiator, |s, out| s.write_config(index, n % 2, value, out));
             }
-            None => self.write_other(offset, value, initiator),
-        }
-    }
-
-    #[inline(never)]
-    fn write_other(&self, offset: usize, value: u32, initiator: usize) {
-        match offset {
-            GICD_CTLR => self.write_ctlr(value, initiator),
-            GICD_SETSPI_NSR | GICD_CLRSPI_NSR => {
+            (None, GICD_CTLR) => self.write_ctlr(value, initiator),
+            (None, GICD_SETSPI_NSR | GICD_CLRSPI_NSR) => {
                 self.message(offset == GICD_SETSPI_NSR, value & 0x3ff, initiator);
             }
-            _ if GICD_IROUTER.contains(&offset) && offset & 4 == 0 => {
+            (None, _) if GICD_IROUTER.contains(&offset) && offset & 4 == 0 => {
                 self.write_route(offset, value, initiator);
             }
-            _ => {}
+            (None, _) => {}
         }
     }
 
@@ -172,13 +174,11 @@ impl<L: ListRegisters> Distributor<L> {
         });
     }
 
-    #[inline(never)]
     fn priorities(&self, n: usize) -> u32 {
         let index = self.shared(n / 32);
         self.0.look(|state| state.read_priorities(index, bit(n) & !3))
     }
 
-    #[inline(never)]
     fn set_priorities(&self, first: usize, values: &[u8], initiator: usize) {
         let index = self.shared(first / 32);
         self.0.change(initiator, |state, out| {
@@ -188,7 +188,6 @@ impl<L: ListRegisters> Distributor<L> {
         });
     }
 
-    #[inline(never)]
     fn read_route(&self, offset: usize) -> u32 {
         let n = (offset & 0x1fff) / 8;
         let index = self.shared(n / 32);
@@ -199,7 +198,6 @@ impl<L: ListRegisters> Distributor<L> {
     }
 
     /// Aff2.Aff1.Aff0 only: Interrupt_Routing_Mode is RES0 without 1-of-N.
-    #[inline(never)]
     fn write_route(&self, offset: usize, value: u32, initiator: usize) {
         let n = (offset & 0x1fff) / 8;
         let index = self.shared(n / 32);
@@ -212,21 +210,15 @@ impl<L: ListRegisters> Distributor<L> {
     }
 
     /// A message-based interrupt: an edge, or the level of a level-triggered one.
-    #[inline(never)]
     fn message(&self, set: bool, intid: u32, initiator: usize) {
         self.0.change(initiator, |state, out| {
-            let Some((index, n)) = state.spi(intid) else {
-                return;
-            };
-            let edge = state.banks.get(index).is_some_and(|bank| bank.edge >> n & 1 == 1);
-            match (edge, set) {
-                (true, true) => state.pend(index, 1 << n, out),
-                (true, false) => {
-                    let register = crate::registers::BitRegister::Icpendr;
-                    state.write_bits(index, register, 1 << n, out);
-                }
-                (false, high) => state.set_line(index, n, high, out),
+            let Some((index, n)) = state.spi(intid) else { return };
+            if state.banks.get(index).is_none_or(|bank| bank.edge >> n & 1 == 0) {
+                return state.set_line(index, n, set, out);
             }
+            let register = if set { BitRegister::Ispendr } else { BitRegister::Icpendr };
+            let changed = state.write_bits(index, register, 1 << n);
+            state.follow(index, changed, out);
         });
     }
 }

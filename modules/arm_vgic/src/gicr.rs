@@ -8,7 +8,7 @@ use axdevice::{Access, Device};
 use crate::{
     ListRegisters,
     bits::low,
-    registers::Register,
+    registers::{BitRegister, Register},
     sgi::affinity,
     vgic::{IIDR, PIDR2, Vgic},
 };
@@ -50,7 +50,7 @@ impl<L: ListRegisters> Device for Redistributors<L> {
                 Some(Register::Ipriorityr(n)) => {
                     u64::from(self.priorities(vcpu, n) >> (n % 4 * 8) & 0xff)
                 }
-                _ => 0,
+                Some(Register::Icfgr(_)) | None => 0,
             },
             AccessWidth::Qword if offset == GICR_TYPER => self.typer(vcpu),
             AccessWidth::Byte | AccessWidth::Word | AccessWidth::Qword => 0,
@@ -64,6 +64,21 @@ impl<L: ListRegisters> Device for Redistributors<L> {
         if vcpu >= self.0.vcpus() {
             return;
         }
+        match BitRegister::at(offset ^ SGI_BASE) {
+            Some(register) if width == AccessWidth::Dword => {
+                if BitRegister::word(offset) == 0 {
+                    self.0.write_bits(vcpu, register, low(value), initiator);
+                }
+            }
+            _ => self.write_any(vcpu, Access { offset, width, initiator }, value),
+        }
+    }
+}
+
+impl<L: ListRegisters> Redistributors<L> {
+    #[inline(never)]
+    fn write_any(&self, vcpu: usize, access: Access, value: u64) {
+        let Access { offset, width, initiator } = access;
         match width {
             AccessWidth::Dword if offset & 3 != 0 => {}
             AccessWidth::Dword if offset == GICR_WAKER => self.write_waker(vcpu, low(value)),
@@ -78,9 +93,7 @@ impl<L: ListRegisters> Device for Redistributors<L> {
             AccessWidth::Byte | AccessWidth::Word | AccessWidth::Dword | AccessWidth::Qword => {}
         }
     }
-}
 
-impl<L: ListRegisters> Redistributors<L> {
     fn typer(&self, vcpu: usize) -> u64 {
         let last = if vcpu + 1 == self.0.vcpus() { TYPER_LAST } else { 0 };
         affinity(vcpu) << 32 | (vcpu as u64 & 0xffff) << 8 | last
@@ -115,21 +128,23 @@ impl<L: ListRegisters> Redistributors<L> {
 
     /// SGI_base.
     fn read_private(&self, vcpu: usize, offset: usize, initiator: usize) -> u32 {
+        if let Some(register) = BitRegister::at(offset) {
+            return match BitRegister::word(offset) {
+                0 => self.0.read_bits(vcpu, register, initiator),
+                _ => 0,
+            };
+        }
         match Register::at(offset) {
-            Some(Register::Bits(register, 0)) => self.0.read_bits(vcpu, register, initiator),
             Some(Register::Ipriorityr(n)) => self.priorities(vcpu, n),
             Some(Register::Icfgr(half @ 0..2)) => {
                 self.0.look(|state| state.read_config(vcpu, half))
             }
-            Some(Register::Bits(..) | Register::Icfgr(_)) | None => 0,
+            Some(Register::Icfgr(_)) | None => 0,
         }
     }
 
     fn write_private(&self, vcpu: usize, offset: usize, value: u32, initiator: usize) {
         match Register::at(offset) {
-            Some(Register::Bits(register, 0)) => {
-                self.0.write_bits(vcpu, register, value, initiator);
-            }
             Some(Register::Ipriorityr(n)) => {
                 self.set_priorities(vcpu, n, &value.to_le_bytes(), initiator);
             }
@@ -137,7 +152,7 @@ impl<L: ListRegisters> Redistributors<L> {
             Some(Register::Icfgr(1)) => {
                 self.0.change(initiator, |s, out| s.write_config(vcpu, 1, value, out));
             }
-            Some(Register::Bits(..) | Register::Icfgr(_)) | None => {}
+            Some(Register::Icfgr(_)) | None => {}
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
     bits::ones,
     lr::{self, ACTIVE, PENDING, STATE},
     outbox::Outbox,
-    state::{MAX_LIST_REGISTERS, State, Vcpu},
+    state::{MAX_LIST_REGISTERS, State},
 };
 
 /// What becomes of an interrupt that is pending in its list register.
@@ -146,33 +146,53 @@ impl State {
         self.note_timer(vcpu, lrs.read(0));
     }
 
-    /// Before the loaded `vcpu` runs on: follows changed settings, then lists what waits.
-    pub(crate) fn flush(&mut self, vcpu: usize, lrs: &impl ListRegisters, out: &mut Outbox) {
-        let Some(owner) = self.vcpus.get_mut(vcpu).filter(|v| v.loaded) else {
-            return;
-        };
-        let again = owner.again & !owner.recheck & owner.used;
-        owner.again = 0;
-        if owner.timer_stale || owner.recheck != 0 {
-            self.follow_settings(vcpu, lrs, out);
-        }
+    /// Before the loaded `vcpu` runs on: lists what waits. False when [`Self::flush`] has to, because settings changed
+    /// or list registers are short.
+    #[inline]
+    pub(crate) fn flush_simple(&mut self, vcpu: usize, lrs: &impl ListRegisters) -> bool {
+        let Some(owner) = self.vcpus.get_mut(vcpu).filter(|v| v.loaded) else { return true };
+        let again = core::mem::take(&mut owner.again) & owner.used;
         for slot in ones(u64::from(again)) {
-            self.pend_again(vcpu, slot as usize, lrs, out);
+            if !self.pend_again(vcpu, slot as usize, lrs)
+                && let Some(owner) = self.vcpus.get_mut(vcpu)
+            {
+                owner.recheck |= 1 << slot;
+            }
         }
-        let waiting = |v: &Vcpu| v.crowded || !v.queue.is_empty();
-        if self.vcpus.get(vcpu).is_some_and(waiting) {
-            self.refill(vcpu, lrs, out);
+        let Some(owner) = self.vcpus.get(vcpu) else { return true };
+        if owner.timer_stale || owner.crowded || owner.recheck != 0 {
+            return false;
         }
+        owner.queue.is_empty() || self.list_waiting(vcpu, lrs)
     }
 
+    /// Fills free list registers; false when there are too few.
     #[inline(never)]
-    fn follow_settings(&mut self, vcpu: usize, lrs: &impl ListRegisters, out: &mut Outbox) {
-        let Some(owner) = self.vcpus.get_mut(vcpu) else { return };
-        let recheck = core::mem::take(&mut owner.recheck) & owner.used;
+    fn list_waiting(&mut self, vcpu: usize, lrs: &impl ListRegisters) -> bool {
+        // Each round takes one list register.
+        for _ in 0..=MAX_LIST_REGISTERS {
+            let Some(owner) = self.vcpus.get(vcpu) else { return true };
+            let Some((word, n)) = owner.queue.first() else { return true };
+            let free = self.slots & !owner.used;
+            if free == 0 {
+                break;
+            }
+            let index = self.index(vcpu, word);
+            self.list((vcpu, free.trailing_zeros() as usize), index, n, lrs);
+        }
+        false
+    }
+
+    /// The same in full: follows changed settings, then lists what waits, displacing what is weaker.
+    pub(crate) fn flush(&mut self, vcpu: usize, lrs: &impl ListRegisters, out: &mut Outbox) {
+        let Some(owner) = self.vcpus.get_mut(vcpu).filter(|v| v.loaded) else { return };
+        let recheck = (owner.recheck | owner.again) & owner.used;
+        (owner.recheck, owner.again) = (0, 0);
         if owner.timer_stale {
             self.apply_timer(vcpu, lrs);
         }
         self.fold_slots(vcpu, recheck, lrs, out);
+        self.refill(vcpu, lrs, out);
     }
 
     /// Moves waiting interrupts into list registers, best first. When all are taken, a waiting interrupt displaces the
@@ -262,61 +282,60 @@ impl State {
         compose(bank, n, PENDING, owner.crowded)
     }
 
-    /// Makes SGI `n` of `vcpu`, which this exit is of, pending; where that is simple, in a list register at once.
+    /// Makes SGI `n` of `vcpu`, which this exit is of, pending in a list register, if that is simple; otherwise false,
+    /// and the caller does it the long way.
     #[inline]
-    pub(crate) fn pend_here(
-        &mut self,
-        vcpu: usize,
-        n: u32,
-        lrs: &impl ListRegisters,
-        out: &mut Outbox,
-    ) {
+    pub(crate) fn pend_here(&mut self, vcpu: usize, n: u32, lrs: &impl ListRegisters) -> bool {
         let mask = 1 << n;
         let Self { banks, vcpus, slots, groups } = self;
         let (Some(bank), Some(owner)) = (banks.get_mut(vcpu), vcpus.get(vcpu)) else {
-            return;
+            return false;
         };
         if !owner.loaded {
-            return self.pend_private(vcpu, n, out);
+            return false;
         }
         if bank.listed & mask != 0 {
-            bank.latch |= mask;
             let (_, slot) = bank.place(n);
-            return self.pend_again(vcpu, slot, lrs, out);
+            let value = lrs.read(slot);
+            let done = value & STATE == 0 && owner.recheck >> slot & 1 == 0;
+            if done {
+                bank.relist(mask);
+                lrs.write(slot, value | PENDING);
+            }
+            return done;
         }
         let free = *slots & !owner.used;
         let open = bank.open(*groups) & !bank.active & mask != 0;
         if free == 0 || !open || !owner.queue.is_empty() {
-            return self.pend_private(vcpu, n, out);
+            return false;
         }
         bank.latch |= mask;
         let slot = free.trailing_zeros() as usize;
         let value = self.enlist((vcpu, slot), vcpu, n);
         lrs.write(slot, value);
+        true
     }
 
-    /// The interrupt in list register `slot` of the loaded `vcpu` was latched. If the guest is done with it, and its
-    /// settings did not change, the list register needs its pending bit and nothing else.
+    /// The SGI in list register `slot` of the loaded `vcpu` was latched once more. If the guest is done with it and its
+    /// settings did not change, the list register needs its pending bit and nothing else; otherwise false.
     #[inline]
-    fn pend_again(&mut self, vcpu: usize, slot: usize, lrs: &impl ListRegisters, out: &mut Outbox) {
-        let bit = 1 << slot;
-        let Some(owner) = self.vcpus.get(vcpu) else { return };
+    fn pend_again(&mut self, vcpu: usize, slot: usize, lrs: &impl ListRegisters) -> bool {
+        let Some(owner) = self.vcpus.get(vcpu) else { return false };
         let value = lrs.read(slot);
-        if owner.recheck & bit != 0 || value & STATE != 0 {
-            return self.fold_slots(vcpu, bit, lrs, out);
+        if owner.recheck >> slot & 1 != 0 || value & STATE != 0 {
+            return false;
         }
-        let Some(&(index, n)) = owner.listing.get(slot) else { return };
-        let Some(bank) = self.banks.get_mut(index) else { return };
+        let Some(&(index, n)) = owner.listing.get(slot) else { return false };
+        let Some(bank) = self.banks.get_mut(index) else { return false };
         let mask = 1 << n;
         if bank.latch & mask == 0 {
-            // The list register has been given to another interrupt since.
-            return;
+            // The list register was given to another interrupt since.
+            return true;
         }
         bank.latch &= !mask;
-        bank.lr_latched |= mask;
-        bank.lr_pending |= mask;
-        bank.active &= !mask;
+        bank.relist(mask);
         lrs.write(slot, value | PENDING);
+        true
     }
 
     /// Asks for a maintenance interrupt as soon as a list register may have become free, or for none.

@@ -17,6 +17,30 @@ pub(crate) enum BitRegister {
 }
 
 impl BitRegister {
+    /// The register at `offset` of GICD or of SGI_base, if a 32-bit access there is one to a bit register.
+    #[inline]
+    pub(crate) fn at(offset: usize) -> Option<Self> {
+        if offset & 3 != 0 {
+            return None;
+        }
+        match offset >> 7 {
+            1 => Some(Self::Igroupr),
+            2 => Some(Self::Isenabler),
+            3 => Some(Self::Icenabler),
+            4 => Some(Self::Ispendr),
+            5 => Some(Self::Icpendr),
+            6 => Some(Self::Isactiver),
+            7 => Some(Self::Icactiver),
+            _ => None,
+        }
+    }
+
+    /// Which register of its array is at `offset`.
+    #[inline]
+    pub(crate) fn word(offset: usize) -> usize {
+        offset >> 2 & 31
+    }
+
     /// Whether what it shows may have changed in the list registers.
     pub(crate) fn lives_in_list_registers(self) -> bool {
         match self {
@@ -26,10 +50,10 @@ impl BitRegister {
     }
 }
 
-/// A register that both frames have at the same offset; the fields are the number within its array.
+/// A register other than those of bits that both frames have at the same offset; the fields are the number within its
+/// array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Register {
-    Bits(BitRegister, usize),
     /// GICx_IPRIORITYR by byte: the number of the interrupt.
     Ipriorityr(usize),
     Icfgr(usize),
@@ -39,16 +63,7 @@ impl Register {
     /// The register at `offset` of GICD or of SGI_base.
     #[inline]
     pub(crate) fn at(offset: usize) -> Option<Self> {
-        let word = offset >> 2 & 31;
-        let bits = |register| Some(Self::Bits(register, word));
         match offset >> 7 {
-            1 => bits(BitRegister::Igroupr),
-            2 => bits(BitRegister::Isenabler),
-            3 => bits(BitRegister::Icenabler),
-            4 => bits(BitRegister::Ispendr),
-            5 => bits(BitRegister::Icpendr),
-            6 => bits(BitRegister::Isactiver),
-            7 => bits(BitRegister::Icactiver),
             8..16 => Some(Self::Ipriorityr(offset & 0x3ff)),
             24 | 25 => Some(Self::Icfgr(offset >> 2 & 63)),
             _ => None,
@@ -69,17 +84,10 @@ impl State {
         }
     }
 
-    #[inline]
-    pub(crate) fn write_bits(
-        &mut self,
-        index: usize,
-        register: BitRegister,
-        value: u32,
-        out: &mut Outbox,
-    ) {
-        let Some(bank) = self.banks.get_mut(index) else {
-            return;
-        };
+    /// Writes a bit register; returns the interrupts for which [`Self::follow`] has to be called, often none.
+    #[inline(always)]
+    pub(crate) fn write_bits(&mut self, index: usize, register: BitRegister, value: u32) -> u32 {
+        let Some(bank) = self.banks.get_mut(index) else { return 0 };
         let value = value & bank.valid;
         let changed = match register {
             BitRegister::Igroupr => {
@@ -97,7 +105,10 @@ impl State {
                 bank.enabled &= !value;
                 changed
             }
-            BitRegister::Ispendr => return self.pend(index, value, out),
+            BitRegister::Ispendr => {
+                bank.latch |= value & !bank.timer;
+                value & !bank.timer
+            }
             BitRegister::Icpendr => {
                 bank.latch &= !value;
                 bank.lr_latched &= !value;
@@ -114,15 +125,12 @@ impl State {
                 value
             }
         };
-        let idle = !(bank.pending() | bank.queued | bank.listed | bank.timer);
-        if changed & !idle != 0 {
-            self.follow(index, changed, out);
-        }
+        changed & (bank.pending() | bank.queued | bank.listed | bank.timer)
     }
 
-    /// The settings of the interrupts in `changed` changed, and some of them are pending or active.
+    /// Does what a change of the settings of the interrupts in `changed` asks for.
     #[inline(never)]
-    fn follow(&mut self, index: usize, changed: u32, out: &mut Outbox) {
+    pub(crate) fn follow(&mut self, index: usize, changed: u32, out: &mut Outbox) {
         self.settle(index, changed, out);
         self.touch(index, changed, out);
         if self.banks.get(index).is_some_and(|bank| bank.timer & changed != 0) {

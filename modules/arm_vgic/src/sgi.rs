@@ -24,22 +24,26 @@ pub(crate) struct Sgi {
 }
 
 impl Sgi {
-    /// What the write of `value` by vCPU `from` means in a VM of `vcpus`; targets that do not exist are left out.
+    /// What the write of `value` by vCPU `from` means where the vCPUs in the mask `all` are; absent targets are left out.
     #[inline]
-    pub(crate) fn decode(value: u64, from: usize, vcpus: usize) -> Self {
+    pub(crate) fn decode(value: u64, from: usize, all: u64) -> Self {
         let intid = low(value >> 24) & 0xf;
-        let all = u64::MAX >> (64 - vcpus.clamp(1, 64));
-        let targets = if value >> 40 & 1 == 1 {
-            all & !vcpu_bit(from)
-        } else if value & (0xff << 48 | 0xf << 44 | 0xff << 32) != 0 {
-            // Aff3, RS, Aff2: no vCPU is there.
-            0
-        } else {
+        let targets = if value & (0xff << 48 | 0xf << 44 | 1 << 40 | 0xff << 32) == 0 {
             let first = low(value >> 16 & 0xff) * 16;
             (value & 0xffff).checked_shl(first).unwrap_or(0) & all
+        } else if value >> 40 & 1 == 1 {
+            all & !vcpu_bit(from)
+        } else {
+            // Aff3, RS, Aff2: no vCPU is there.
+            0
         };
         Self { intid, targets }
     }
+}
+
+/// A mask of `vcpus` vCPUs, 1 to 64.
+pub(crate) fn all_of(vcpus: usize) -> u64 {
+    u64::MAX >> (64 - vcpus.clamp(1, 64))
 }
 
 #[cfg(test)]
@@ -60,30 +64,30 @@ mod tests {
     #[test]
     fn a_target_list_names_vcpus_of_one_cluster() {
         let value = 5 << 24 | 2 << 16 | 0b1001;
-        assert_eq!(Sgi::decode(value, 0, 64), Sgi { intid: 5, targets: 0b1001 << 32 });
-        assert_eq!(Sgi::decode(value, 0, 35).targets, 1 << 32);
-        assert_eq!(Sgi::decode(value, 0, 4).targets, 0);
+        assert_eq!(Sgi::decode(value, 0, all_of(64)), Sgi { intid: 5, targets: 0b1001 << 32 });
+        assert_eq!(Sgi::decode(value, 0, all_of(35)).targets, 1 << 32);
+        assert_eq!(Sgi::decode(value, 0, all_of(4)).targets, 0);
     }
 
     #[test]
     fn all_but_self_ignores_the_target_list() {
         let value = 1 << 40 | 0xff << 32 | 0xffff;
-        assert_eq!(Sgi::decode(value, 2, 4).targets, 0b1011);
-        assert_eq!(Sgi::decode(value, 63, 64).targets, u64::MAX >> 1);
-        assert_eq!(Sgi::decode(value, 0, 1).targets, 0);
+        assert_eq!(Sgi::decode(value, 2, all_of(4)).targets, 0b1011);
+        assert_eq!(Sgi::decode(value, 63, all_of(64)).targets, u64::MAX >> 1);
+        assert_eq!(Sgi::decode(value, 0, all_of(1)).targets, 0);
     }
 
     #[test]
     fn every_affinity_that_does_not_exist_is_ignored() {
         for byte in 1..=0xff {
-            assert_eq!(Sgi::decode(byte << 48 | 0xffff, 0, 64).targets, 0);
-            assert_eq!(Sgi::decode(byte << 32 | 0xffff, 0, 64).targets, 0);
+            assert_eq!(Sgi::decode(byte << 48 | 0xffff, 0, all_of(64)).targets, 0);
+            assert_eq!(Sgi::decode(byte << 32 | 0xffff, 0, all_of(64)).targets, 0);
             if byte > 3 {
-                assert_eq!(Sgi::decode(byte << 16 | 0xffff, 0, 64).targets, 0);
+                assert_eq!(Sgi::decode(byte << 16 | 0xffff, 0, all_of(64)).targets, 0);
             }
         }
         for range in 1..16 {
-            assert_eq!(Sgi::decode(range << 44 | 0xffff, 0, 64).targets, 0);
+            assert_eq!(Sgi::decode(range << 44 | 0xffff, 0, all_of(64)).targets, 0);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     gicr::Redistributors,
     outbox::Outbox,
     registers::BitRegister,
-    sgi::Sgi,
+    sgi::{Sgi, all_of},
     state::{MAX_LIST_REGISTERS, State},
     timer::TIMER_PPI,
 };
@@ -70,6 +70,8 @@ pub struct Vgic<L> {
     state: SpinNoIrq<State>,
     doorbells: Box<[Doorbell]>,
     typer: u32,
+    /// One bit per vCPU.
+    all: u64,
     config: VgicConfig,
     slots: u16,
     lrs: L,
@@ -96,6 +98,7 @@ impl<L: ListRegisters + 'static> Vgic<L> {
             state: SpinNoIrq::new(State::new(vcpus, spis, slots)),
             doorbells: (0..vcpus).map(doorbell).collect(),
             typer: gicd::typer(spis),
+            all: all_of(vcpus),
             config,
             slots,
             lrs,
@@ -182,18 +185,18 @@ impl<L: ListRegisters> Vgic<L> {
     /// A write of ICC_SGI1R_EL1 by vCPU `from`, whose exit this is. Targets that do not exist are ignored.
     #[inline]
     pub fn send_sgi(&self, from: usize, icc_sgi1r: u64) {
-        let sgi = Sgi::decode(icc_sgi1r, from, self.vcpus());
-        let here = vcpu_bit(from);
-        if sgi.targets & here != 0 {
-            self.change(from, |state, out| state.pend_here(from, sgi.intid, &self.lrs, out));
+        let Sgi { intid, targets } = Sgi::decode(icc_sgi1r, from, self.all);
+        if targets == vcpu_bit(from) && self.state.lock().pend_here(from, intid, &self.lrs) {
+            return;
         }
-        if sgi.targets & !here != 0 {
-            self.change(from, |state, out| {
-                for target in ones(sgi.targets & !here) {
-                    state.pend_private(target as usize, sgi.intid, out);
-                }
-            });
-        }
+        self.send(intid, targets, from);
+    }
+
+    #[inline(never)]
+    fn send(&self, sgi: u32, targets: u64, from: usize) {
+        self.change(from, |state, out| {
+            ones(targets).for_each(|target| state.pend_private(target as usize, sgi, out));
+        });
     }
 
     /// Whether [`Self::flush`] has anything to do for `vcpu`. One load.
@@ -209,6 +212,13 @@ impl<L: ListRegisters> Vgic<L> {
     /// interrupt after [`Self::sync`]. With interrupts masked.
     pub fn flush(&self, vcpu: usize) {
         self.attending(vcpu);
+        if !self.state.lock().flush_simple(vcpu, &self.lrs) {
+            self.flush_thorough(vcpu);
+        }
+    }
+
+    #[inline(never)]
+    fn flush_thorough(&self, vcpu: usize) {
         self.change(vcpu, |state, out| {
             state.flush(vcpu, &self.lrs, out);
             out.done(vcpu);
@@ -276,7 +286,7 @@ impl<L: ListRegisters> Vgic<L> {
         })
     }
 
-    /// A write of a bit register.
+    /// A write of a bit register. Mostly nothing follows from it; that way is kept short.
     #[inline(never)]
     pub(crate) fn write_bits(
         &self,
@@ -285,7 +295,16 @@ impl<L: ListRegisters> Vgic<L> {
         value: u32,
         initiator: usize,
     ) {
-        self.change(initiator, |state, out| state.write_bits(index, register, value, out));
+        let changed = self.state.lock().write_bits(index, register, value);
+        if changed != 0 {
+            self.follow(index, changed, initiator);
+        }
+    }
+
+    /// Between the write and this, others may see the one without the other: they then see to the rest themselves.
+    #[inline(never)]
+    fn follow(&self, index: usize, changed: u32, initiator: usize) {
+        self.change(initiator, |state, out| state.follow(index, changed, out));
     }
 
     /// Changes the state, then tells the vCPUs it concerns. The `initiator` is told without a kick: it is here.

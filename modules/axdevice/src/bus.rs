@@ -35,17 +35,11 @@ impl fmt::Display for BusError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Overlap { first, second } => {
-                write!(
-                    f,
-                    "devices `{first}` and `{second}` overlap; move one of them"
-                )
+                write!(f, "devices `{first}` and `{second}` overlap; move one of them")
             }
             Self::Empty { name } => write!(f, "device `{name}` has a window of 0 bytes"),
             Self::PastEnd { name } => {
-                write!(
-                    f,
-                    "the window of device `{name}` ends beyond the address space"
-                )
+                write!(f, "the window of device `{name}` ends beyond the address space")
             }
         }
     }
@@ -91,11 +85,7 @@ impl BusBuilder {
         size: usize,
         device: Arc<dyn Device>,
     ) -> &mut Self {
-        let slot = Slot {
-            start: gpa.as_usize(),
-            size,
-            device,
-        };
+        let slot = Slot { start: gpa.as_usize(), size, device };
         self.windows.push((slot, name.into()));
         self
     }
@@ -109,10 +99,8 @@ impl BusBuilder {
         let mut before: Option<(usize, &String)> = None;
         for (slot, name) in &self.windows {
             let name_of = || name.clone();
-            let last = slot
-                .size
-                .checked_sub(1)
-                .ok_or_else(|| BusError::Empty { name: name_of() })?;
+            let last =
+                slot.size.checked_sub(1).ok_or_else(|| BusError::Empty { name: name_of() })?;
             let last = slot
                 .start
                 .checked_add(last)
@@ -120,10 +108,7 @@ impl BusBuilder {
             if let Some((last_before, first)) = before
                 && last_before >= slot.start
             {
-                return Err(BusError::Overlap {
-                    first: first.clone(),
-                    second: name_of(),
-                });
+                return Err(BusError::Overlap { first: first.clone(), second: name_of() });
             }
             before = Some((last, name));
         }
@@ -152,13 +137,7 @@ impl Bus {
     #[inline]
     pub fn read(&self, gpa: GuestPhysAddr, width: AccessWidth, initiator: usize) -> Option<u64> {
         let (slot, offset) = self.claimant(gpa, width)?;
-        Some(
-            slot.device.read(Access {
-                offset,
-                width,
-                initiator,
-            }) & width.mask(),
-        )
+        Some(slot.device.read(Access { offset, width, initiator }) & width.mask())
     }
 
     /// Lets vCPU `initiator` write the low `width` of `value`; `None` as for [`Self::read`].
@@ -171,27 +150,17 @@ impl Bus {
         initiator: usize,
     ) -> Option<()> {
         let (slot, offset) = self.claimant(gpa, width)?;
-        slot.device.write(
-            Access {
-                offset,
-                width,
-                initiator,
-            },
-            value & width.mask(),
-        );
+        slot.device.write(Access { offset, width, initiator }, value & width.mask());
         Some(())
     }
 
     /// The windows in order of their addresses.
     pub fn windows(&self) -> impl Iterator<Item = Window<'_>> {
-        self.slots
-            .iter()
-            .zip(&self.names)
-            .map(|(slot, name)| Window {
-                gpa: GuestPhysAddr::from(slot.start),
-                size: slot.size,
-                name,
-            })
+        self.slots.iter().zip(&self.names).map(|(slot, name)| Window {
+            gpa: GuestPhysAddr::from(slot.start),
+            size: slot.size,
+            name,
+        })
     }
 
     /// Puts every device back to its state at power-on. No vCPU of the VM may be running.
@@ -201,12 +170,24 @@ impl Bus {
         }
     }
 
+    /// Searches in steps that double from the front, then halves the last: an interrupt controller, the busiest device
+    /// of all, lies first on most boards.
     #[inline]
     fn slot(&self, gpa: GuestPhysAddr) -> Option<(&Slot, usize)> {
         let gpa = gpa.as_usize();
-        let above = self.slots.partition_point(|slot| slot.start <= gpa);
-        let slot = self.slots.get(above.wrapping_sub(1))?;
-        let offset = gpa - slot.start;
+        let mut end = 1;
+        while let Some(slot) = self.slots.get(end)
+            && slot.start <= gpa
+        {
+            end *= 2;
+        }
+        let range = end / 2..end.min(self.slots.len());
+        let (first, rest) = self.slots.get(range)?.split_first()?;
+        let slot = match rest.partition_point(|slot| slot.start <= gpa) {
+            0 => first,
+            above => rest.get(above - 1)?,
+        };
+        let offset = gpa.wrapping_sub(slot.start);
         (offset < slot.size).then_some((slot, offset))
     }
 
@@ -218,12 +199,7 @@ impl Bus {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::expect_used
-)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 mod tests {
     use alloc::string::ToString;
     use core::sync::atomic::{AtomicU64, Ordering};
@@ -274,26 +250,38 @@ mod tests {
                 _ => None,
             };
             let want = tag.map(|tag| tag << 16 | (gpa & 0xfff) as u64);
-            assert_eq!(
-                bus.read(at(gpa), AccessWidth::Byte, 0),
-                want.map(|value| value & 0xff)
-            );
-            assert_eq!(
-                bus.find(at(gpa)).map(|(_, offset)| offset),
-                tag.map(|_| gpa & 0xfff)
-            );
+            assert_eq!(bus.read(at(gpa), AccessWidth::Byte, 0), want.map(|value| value & 0xff));
+            assert_eq!(bus.find(at(gpa)).map(|(_, offset)| offset), tag.map(|_| gpa & 0xfff));
         }
         assert!(bus.find(at(usize::MAX)).is_none());
         assert!(BusBuilder::new().build().unwrap().find(at(0)).is_none());
     }
 
     #[test]
+    fn a_bus_of_any_length_finds_each_of_its_windows() {
+        for count in 0..70 {
+            let mut bus = BusBuilder::new();
+            for n in 0..count {
+                bus.add("x", at(0x1000 + n * 0x20), 0x10, echo(n as u64));
+            }
+            let bus = bus.build().unwrap();
+            for n in 0..70 {
+                let start = 0x1000 + n * 0x20;
+                let found = |gpa| bus.find(at(gpa)).map(|(_, offset)| offset);
+                assert_eq!(found(start), (n < count).then_some(0));
+                assert_eq!(found(start + 0xf), (n < count).then_some(0xf));
+                assert_eq!(found(start + 0x10), None);
+                let want = (n < count).then_some((n as u64) << 16);
+                assert_eq!(bus.read(at(start), AccessWidth::Dword, 0), want);
+            }
+            assert_eq!(bus.find(at(0xfff)).map(|(_, offset)| offset), None);
+        }
+    }
+
+    #[test]
     fn an_access_across_a_window_s_end_is_nobody_s() {
         let bus = three();
-        assert_eq!(
-            bus.read(at(0x1ffc), AccessWidth::Dword, 0),
-            Some(1 << 16 | 0xffc)
-        );
+        assert_eq!(bus.read(at(0x1ffc), AccessWidth::Dword, 0), Some(1 << 16 | 0xffc));
         assert_eq!(bus.read(at(0x1ffd), AccessWidth::Dword, 0), None);
         assert_eq!(bus.write(at(0x21fc), AccessWidth::Qword, 0, 0), None);
         assert_eq!(bus.write(at(0x21f8), AccessWidth::Qword, 0, 0), Some(()));
@@ -314,33 +302,16 @@ mod tests {
     #[test]
     fn windows_are_listed_in_order() {
         let bus = three();
-        let names: Vec<_> = bus
-            .windows()
-            .map(|w| (w.name, w.gpa.as_usize(), w.size))
-            .collect();
-        assert_eq!(
-            names,
-            [
-                ("a", 0x1000, 0x1000),
-                ("b", 0x2000, 0x200),
-                ("c", 0x3000, 0x1000)
-            ]
-        );
+        let names: Vec<_> = bus.windows().map(|w| (w.name, w.gpa.as_usize(), w.size)).collect();
+        assert_eq!(names, [("a", 0x1000, 0x1000), ("b", 0x2000, 0x200), ("c", 0x3000, 0x1000)]);
     }
 
     #[test]
     fn overlap_is_refused_and_names_both() {
         let mut bus = BusBuilder::new();
-        bus.add("uart", at(0x1fff), 0x1000, echo(1))
-            .add("gic", at(0x1000), 0x1000, echo(2));
+        bus.add("uart", at(0x1fff), 0x1000, echo(1)).add("gic", at(0x1000), 0x1000, echo(2));
         let error = bus.build().err().unwrap();
-        assert_eq!(
-            error,
-            BusError::Overlap {
-                first: "gic".into(),
-                second: "uart".into()
-            }
-        );
+        assert_eq!(error, BusError::Overlap { first: "gic".into(), second: "uart".into() });
         assert!(error.to_string().contains("`gic` and `uart` overlap"));
     }
 

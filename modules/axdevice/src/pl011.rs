@@ -190,11 +190,7 @@ impl Pl011 {
     /// A UART at power-on that sends to `sink` and raises `line`.
     pub fn new(sink: Arc<dyn ByteSink>, line: Arc<dyn InterruptLine>) -> Self {
         let state = State::power_on(VecDeque::with_capacity(RX_QUEUE));
-        Self {
-            state: SpinNoIrq::new(state),
-            sink,
-            line,
-        }
+        Self { state: SpinNoIrq::new(state), sink, line }
     }
 
     /// Gives the guest input and returns how many of `bytes` were taken; the caller offers the others again later.

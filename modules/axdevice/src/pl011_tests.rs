@@ -1,10 +1,5 @@
 //! What a driver sees of the UART.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::expect_used
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -41,27 +36,15 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let (sink, line) = (Arc::new(Sink::default()), Arc::new(Line::default()));
-        Self {
-            uart: Pl011::new(sink.clone(), line.clone()),
-            sink,
-            line,
-        }
+        Self { uart: Pl011::new(sink.clone(), line.clone()), sink, line }
     }
 
     fn read(&self, offset: usize) -> u64 {
-        self.uart.read(Access {
-            offset,
-            width: AccessWidth::Dword,
-            initiator: 0,
-        })
+        self.uart.read(Access { offset, width: AccessWidth::Dword, initiator: 0 })
     }
 
     fn write(&self, offset: usize, value: u32) {
-        let access = Access {
-            offset,
-            width: AccessWidth::Dword,
-            initiator: 0,
-        };
+        let access = Access { offset, width: AccessWidth::Dword, initiator: 0 };
         self.uart.write(access, u64::from(value));
     }
 
@@ -84,11 +67,7 @@ fn registers_start_at_their_reset_values() {
     for (offset, value) in values {
         assert_eq!(bench.read(offset), value, "{offset:#x}");
     }
-    let id = |first: usize| {
-        (0..4)
-            .map(|n| bench.read(first + 4 * n) << (8 * n))
-            .sum::<u64>()
-    };
+    let id = |first: usize| (0..4).map(|n| bench.read(first + 4 * n) << (8 * n)).sum::<u64>();
     assert_eq!(id(reg::PERIPH_ID0), 0x0034_1011);
     assert_eq!(id(reg::PCELL_ID0), 0xb105_f00d);
 }
@@ -126,18 +105,12 @@ fn without_fifo_one_byte_raises_receive_and_reading_it_clears() {
     bench.write(reg::UARTIMSC, INT_RX);
     assert_eq!(bench.uart.receive(b"ab"), 2);
     assert!(bench.high());
-    assert_eq!(
-        bench.read(reg::UARTFR) & u64::from(FR_RXFF | FR_RXFE),
-        u64::from(FR_RXFF)
-    );
+    assert_eq!(bench.read(reg::UARTFR) & u64::from(FR_RXFF | FR_RXFE), u64::from(FR_RXFF));
     assert_eq!(bench.read(reg::UARTDR), u64::from(b'a'));
     assert!(bench.high(), "the next byte has arrived");
     assert_eq!(bench.read(reg::UARTDR), u64::from(b'b'));
     assert!(!bench.high());
-    assert_eq!(
-        bench.read(reg::UARTFR) & u64::from(FR_RXFF | FR_RXFE),
-        u64::from(FR_RXFE)
-    );
+    assert_eq!(bench.read(reg::UARTFR) & u64::from(FR_RXFF | FR_RXFE), u64::from(FR_RXFE));
     assert_eq!(bench.read(reg::UARTDR), 0, "an empty FIFO reads as zero");
 }
 
@@ -149,16 +122,8 @@ fn a_byte_raises_the_timeout_interrupt_and_the_trigger_level_receive_too() {
         bench.write(reg::UARTIFLS, ifls << 3);
         for count in 1..=FIFO_DEPTH {
             bench.uart.receive(b"x");
-            let want = if count < trigger {
-                INT_RT
-            } else {
-                INT_RT | INT_RX
-            };
-            assert_eq!(
-                bench.read(reg::UARTRIS),
-                u64::from(want),
-                "{count} of {trigger}"
-            );
+            let want = if count < trigger { INT_RT } else { INT_RT | INT_RX };
+            assert_eq!(bench.read(reg::UARTRIS), u64::from(want), "{count} of {trigger}");
         }
         for left in (0..FIFO_DEPTH).rev() {
             bench.read(reg::UARTDR);
@@ -169,11 +134,7 @@ fn a_byte_raises_the_timeout_interrupt_and_the_trigger_level_receive_too() {
             } else {
                 INT_RT | INT_RX
             };
-            assert_eq!(
-                bench.read(reg::UARTRIS),
-                u64::from(want),
-                "{left} of {trigger}"
-            );
+            assert_eq!(bench.read(reg::UARTRIS), u64::from(want), "{left} of {trigger}");
         }
     }
 }
@@ -248,11 +209,7 @@ fn every_offset_of_every_width_is_answered() {
     let bench = Bench::new();
     for offset in 0..Pl011::WINDOW {
         for width in [Byte, Word, Dword, Qword] {
-            let access = Access {
-                offset,
-                width,
-                initiator: usize::MAX,
-            };
+            let access = Access { offset, width, initiator: usize::MAX };
             for value in [0, 0x55aa_55aa_55aa_55aa, u64::MAX] {
                 bench.uart.write(access, value & width.mask());
                 let read = bench.uart.read(access);

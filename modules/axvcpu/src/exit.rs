@@ -78,6 +78,12 @@ pub enum AxVCpuExitReason {
         /// Its number, as the interrupt controller shows it without acknowledging.
         vector: u64,
     },
+    /// A physical interrupt of the host's was acknowledged in place of one that belongs here: the
+    /// host has to handle it, then drop its priority and deactivate it.
+    AcknowledgedInterrupt {
+        /// Its number.
+        vector: u64,
+    },
     /// An access that stage 2 refused, made by an instruction the syndrome does not describe: the
     /// word at `instruction` has to be fetched and given to
     /// [`decode_access`](crate::AxArchVCpu::decode_access).

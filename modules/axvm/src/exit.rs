@@ -5,6 +5,7 @@
 //! takes the fault; `Err` and the exits that are given back are the caller's.
 
 use arm_vcpu::SliceTimer;
+use arm_vcpu::gic::SPURIOUS;
 use arm_vcpu::sysreg::names;
 use arm_vgic::{ListRegisters, TIMER_PPI};
 use axaddrspace::{GuestPhysAddr, MappingFlags};
@@ -46,6 +47,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     /// Runs vCPU `vcpu_id` on this CPU until something the VM does not settle by itself:
     ///
     /// * `ExternalInterrupt`: one of the host's, still pending; unmasking interrupts takes it;
+    /// * `AcknowledgedInterrupt`: one of the host's, which has to be given to it;
     /// * `Halt`: the guest waits for an interrupt, and there is none for it;
     /// * `CpuDown`, `SystemDown`, `SystemReset`: the guest asked for it;
     /// * `Nothing`: the vCPU was asked to leave the guest, or the runner wanted attention.
@@ -113,7 +115,8 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
                 RESUME
             }
             // No aarch64 vCPU makes these.
-            AxVCpuExitReason::IoRead { .. }
+            AxVCpuExitReason::AcknowledgedInterrupt { .. }
+            | AxVCpuExitReason::IoRead { .. }
             | AxVCpuExitReason::IoWrite { .. }
             | AxVCpuExitReason::CpuUp { .. }
             | AxVCpuExitReason::CpuDown { .. }
@@ -125,40 +128,46 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         }
     }
 
-    /// A physical interrupt came while the guest ran. Each has one owner.
+    /// A physical interrupt came while the guest ran. Each has one owner; the peek says whether it is
+    /// worth acknowledging here.
     #[inline]
     fn interrupt(&self, vector: u64, vcpu: usize) -> Flow {
-        let to_host = ControlFlow::Break(AxVCpuExitReason::ExternalInterrupt { vector });
         match u32::try_from(vector).unwrap_or(u32::MAX) {
-            TIMER_PPI => {
-                // Acknowledged here, deactivated by the guest: the list register links the two.
-                if A::acknowledge() == TIMER_PPI {
-                    A::drop_priority(TIMER_PPI);
-                    let interrupts = A::ListRegisters::default();
-                    interrupts.write(TIMER_LIST_REGISTER, self.machine.vgic.timer_lr(vcpu));
-                }
-                RESUME
-            }
-            KICK_SGI => {
-                if A::acknowledge() == KICK_SGI {
-                    A::drop_priority(KICK_SGI);
-                    A::deactivate(KICK_SGI);
-                }
-                RESUME
-            }
-            MAINTENANCE_PPI => {
-                if A::acknowledge() == MAINTENANCE_PPI {
-                    self.machine.vgic.sync(vcpu);
-                    self.machine.vgic.flush(vcpu);
-                    A::drop_priority(MAINTENANCE_PPI);
-                    A::deactivate(MAINTENANCE_PPI);
-                }
-                RESUME
-            }
+            TIMER_PPI | KICK_SGI | MAINTENANCE_PPI => self.take_interrupt(vcpu),
             // The runner's, level-sensitive: gone once the runner has set its timer anew.
             SliceTimer::INTID => ControlFlow::Break(AxVCpuExitReason::Nothing),
-            _ => to_host,
+            _ => ControlFlow::Break(AxVCpuExitReason::ExternalInterrupt { vector }),
         }
+    }
+
+    /// Acknowledges, and does what is to be done for what was acknowledged: between the peek and now
+    /// another interrupt of the same priority may have come before the one that was seen.
+    #[inline]
+    fn take_interrupt(&self, vcpu: usize) -> Flow {
+        match A::acknowledge() {
+            TIMER_PPI => {
+                // Deactivated by the guest: the list register links the two.
+                A::drop_priority(TIMER_PPI);
+                let value = self.machine.vgic.timer_lr(vcpu);
+                A::ListRegisters::default().write(TIMER_LIST_REGISTER, value);
+            }
+            KICK_SGI => complete::<A>(KICK_SGI),
+            MAINTENANCE_PPI => {
+                self.machine.vgic.sync(vcpu);
+                self.machine.vgic.flush(vcpu);
+                complete::<A>(MAINTENANCE_PPI);
+            }
+            SliceTimer::INTID => {
+                complete::<A>(SliceTimer::INTID);
+                return ControlFlow::Break(AxVCpuExitReason::Nothing);
+            }
+            SPURIOUS.. => {}
+            host => {
+                let vector = u64::from(host);
+                return ControlFlow::Break(AxVCpuExitReason::AcknowledgedInterrupt { vector });
+            }
+        }
+        RESUME
     }
 
     /// Nobody's address: memory not there yet, or an external abort as on a board.
@@ -337,6 +346,11 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     pub fn must_leave(&self, vcpu: usize) -> bool {
         self.vcpus.get(vcpu).is_some_and(|seat| seat.leave.load(Ordering::Acquire))
     }
+}
+
+fn complete<A: GuestCpu>(intid: u32) {
+    A::drop_priority(intid);
+    A::deactivate(intid);
 }
 
 /// What PSCI may know of the VM.
