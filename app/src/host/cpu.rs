@@ -38,7 +38,8 @@ pub(crate) fn prepare_interrupts() {
 /// # Errors
 /// A sentence for the operator.
 pub(crate) fn enable(cpu: usize) -> Result<AxPerCpu<Aarch64PerCpu>, &'static str> {
-    let sgi_frame = this_sgi_frame().ok_or("the machine has no GICv3 redistributor for this CPU")?;
+    let sgi_frame =
+        this_sgi_frame().ok_or("the machine has no GICv3 redistributor for this CPU")?;
     // SAFETY: `this_sgi_frame` mapped the frame of the CPU this runs on, for ever.
     unsafe { gic::Redistributor::register(cpu, sgi_frame) };
     let here = gic::Redistributor::this_cpu().ok_or("the CPU has no redistributor")?;
@@ -106,4 +107,3 @@ fn this_sgi_frame() -> Option<usize> {
 pub(crate) fn wait_for_interrupt(busy: impl FnOnce() -> bool) {
     arm_vcpu::idle::wait(busy);
 }
-

@@ -24,7 +24,9 @@ pub(crate) fn claim_guest_memory() {
     while size >= SMALLEST_CLAIM {
         let fits = allocator.available_bytes() >= HOST_HEAP + size;
         let claimed = fits
-            .then(|| allocator.alloc_pages(size / PAGE, SMALLEST_CLAIM.min(size), UsageKind::VirtMem))
+            .then(|| {
+                allocator.alloc_pages(size / PAGE, SMALLEST_CLAIM.min(size), UsageKind::VirtMem)
+            })
             .and_then(Result::ok);
         let Some(address) = claimed else {
             size /= 2;

@@ -20,11 +20,8 @@ pub(crate) enum Rank {
 impl Rank {
     fn policy(self) -> SchedulePolicy {
         match self {
-            Self::Interactive => {
-                RtPriority::new(10).map_or(fair(FairMode::Normal), |priority| {
-                    SchedulePolicy::Fifo { priority }
-                })
-            }
+            Self::Interactive => RtPriority::new(10)
+                .map_or(fair(FairMode::Normal), |priority| SchedulePolicy::Fifo { priority }),
             Self::Service => fair(FairMode::Normal),
             Self::Guests => fair(FairMode::Idle),
         }
@@ -45,9 +42,8 @@ pub(crate) fn spawn(
     body: impl FnOnce() + Send + 'static,
 ) {
     let name = name.into();
-    let mut builder = ax_runtime::thread::builder(name.clone())
-        .stack_size(STACK_BYTES)
-        .policy(rank.policy());
+    let mut builder =
+        ax_runtime::thread::builder(name.clone()).stack_size(STACK_BYTES).policy(rank.policy());
     if let Some(cpu) = cpu {
         let mut only = CpuSet::empty(ax_hal::cpu_num());
         only.insert(CpuId::new(u32::try_from(cpu).unwrap_or(0)));

@@ -189,9 +189,9 @@ fn bytes(count: usize) -> String {
 fn summary(vm: &Vm) -> VmSummary {
     let uptime_ns = vm.uptime_ns();
     let ran_ns: u64 = vm.seats.iter().map(super::seats::Seat::ran_ns).sum();
-    let share = uptime_ns.filter(|up| *up > 0).and_then(|up| {
-        u32::try_from(u128::from(ran_ns) * 1000 / u128::from(up)).ok()
-    });
+    let share = uptime_ns
+        .filter(|up| *up > 0)
+        .and_then(|up| u32::try_from(u128::from(ran_ns) * 1000 / u128::from(up)).ok());
     VmSummary {
         id: vm.vm.id(),
         name: vm.vm.name().to_string(),

@@ -183,9 +183,10 @@ impl Runner {
                 continue;
             };
             let vcpu = key.vcpu as usize;
-            let woken = vm.seats.seat(vcpu).is_some_and(|seat| {
-                seat.step(Status::Blocked, Status::Runnable)
-            });
+            let woken = vm
+                .seats
+                .seat(vcpu)
+                .is_some_and(|seat| seat.step(Status::Blocked, Status::Runnable));
             if woken {
                 vm.seats.enqueue(vcpu);
             }

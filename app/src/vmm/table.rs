@@ -77,9 +77,7 @@ fn apply(config: &mut AxVMCrateConfig, options: &CreateOptions) {
     if let Some(name) = &options.name {
         config.base.name.clone_from(name);
     }
-    if let (Some(bytes), Some(region)) =
-        (options.memory_bytes, config.memory_regions.first_mut())
-    {
+    if let (Some(bytes), Some(region)) = (options.memory_bytes, config.memory_regions.first_mut()) {
         region.size = usize::try_from(bytes).unwrap_or(usize::MAX) & !0xfff;
     }
     if let Some(cpus) = options.cpus {
@@ -115,7 +113,11 @@ pub(crate) fn start_automatic() {
 /// A text for the operator.
 pub(crate) fn delete(vm: &Arc<Vm>) -> Result<(), String> {
     if !vm.is_out() {
-        return Err(format!("{} is {}: stop it first, or use --force", vm.vm.name(), vm.vm.state()));
+        return Err(format!(
+            "{} is {}: stop it first, or use --force",
+            vm.vm.name(),
+            vm.vm.state()
+        ));
     }
     VMS.lock().retain(|other| !Arc::ptr_eq(other, vm));
     Ok(())

@@ -29,9 +29,7 @@ impl Aarch64VCpu {
             }
             SysRegAction::ExitToVmm | SysRegAction::CounterTimer => match direction {
                 Direction::Read => AxVCpuExitReason::SysRegRead { addr, reg: rt },
-                Direction::Write => {
-                    AxVCpuExitReason::SysRegWrite { addr, value: self.ctx.get(rt) }
-                }
+                Direction::Write => AxVCpuExitReason::SysRegWrite { addr, value: self.ctx.get(rt) },
             },
             // HCR_EL2.TVM and TID2 are off: the last two never trap.
             SysRegAction::Undefined

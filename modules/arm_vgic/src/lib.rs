@@ -19,6 +19,7 @@ mod listing;
 mod lr;
 mod outbox;
 mod port;
+mod quick;
 mod ready;
 mod registers;
 mod sgi;

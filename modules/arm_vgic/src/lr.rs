@@ -1,4 +1,4 @@
-//! The layout of a list register: ICH_LR<n>_EL2, IHI 0069 section 12.4.
+//! The layout of a list register: `ICH_LR<n>_EL2`, IHI 0069 section 12.4.
 
 /// State, pending.
 pub(crate) const PENDING: u64 = 1 << 62;

@@ -91,12 +91,7 @@ impl fmt::Display for AddrSpaceError {
         match *self {
             Self::Misaligned { value } => write!(f, "{value:#x} is not a multiple of 4 KiB"),
             Self::Empty { gpa } => write!(f, "the range at {gpa:?} is empty"),
-            Self::OutOfRange {
-                gpa,
-                size,
-                base,
-                end,
-            } => {
+            Self::OutOfRange { gpa, size, base, end } => {
                 write!(
                     f,
                     "{gpa:?} plus {size:#x} bytes leaves the address space {base:?} to {end:?}"
@@ -108,20 +103,12 @@ impl fmt::Display for AddrSpaceError {
                     "{hpa:?} plus {size:#x} bytes is beyond the 48 bits of a physical address"
                 )
             }
-            Self::Overlap {
-                gpa,
-                size,
-                with,
-                with_size,
-            } => write!(
+            Self::Overlap { gpa, size, with, with_size } => write!(
                 f,
                 "{gpa:?} plus {size:#x} bytes overlaps the region at {with:?} of {with_size:#x} bytes"
             ),
             Self::BadFlags { gpa, flags } => {
-                write!(
-                    f,
-                    "the flags {flags:?} make no sense for the region at {gpa:?}"
-                )
+                write!(f, "the flags {flags:?} make no sense for the region at {gpa:?}")
             }
             Self::NotMapped { gpa } => write!(f, "nothing is mapped at {gpa:?}"),
             Self::NotRam { gpa } => write!(f, "{gpa:?} is a passthrough device, not memory"),

@@ -1,10 +1,5 @@
 //! A host for tests: a stretch of heap plays physical memory, and every call is noted.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::expect_used
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
 use core::cell::RefCell;
 use std::{
@@ -57,10 +52,7 @@ impl Machine {
     /// A machine with `size` bytes of RAM, used by this thread from now on.
     pub(crate) fn new(size: usize) -> Self {
         let mut memory = std::vec![0u8; size + PAGE];
-        let first_byte = memory
-            .as_mut_ptr()
-            .expose_provenance()
-            .next_multiple_of(PAGE);
+        let first_byte = memory.as_mut_ptr().expose_provenance().next_multiple_of(PAGE);
         let mut pool = FramePool::new();
         pool.donate(RAM_BASE.into(), size).unwrap();
         let machine = Self(Arc::new(Inner {
@@ -89,12 +81,7 @@ impl Machine {
 
     /// Takes memory at a place of the test's choice.
     pub(crate) fn take(&self, base: usize, size: usize) {
-        self.0
-            .pool
-            .lock()
-            .unwrap()
-            .alloc_at(base.into(), size)
-            .unwrap();
+        self.0.pool.lock().unwrap().alloc_at(base.into(), size).unwrap();
     }
 
     /// The calls since the last time.
@@ -134,13 +121,7 @@ impl PagingHandler for Fake {
     fn dealloc_frames(paddr: HostPhysAddr, num: usize) {
         let machine = current();
         machine.note(Event::Free(paddr.as_usize(), num * PAGE));
-        machine
-            .0
-            .pool
-            .lock()
-            .unwrap()
-            .free(paddr, num * PAGE)
-            .unwrap();
+        machine.0.pool.lock().unwrap().free(paddr, num * PAGE).unwrap();
     }
 
     fn phys_to_virt(paddr: HostPhysAddr) -> HostVirtAddr {
@@ -151,11 +132,8 @@ impl PagingHandler for Fake {
 impl GuestMemoryHal for Fake {
     fn zero(base: HostPhysAddr, size: usize) {
         current().note(Event::Zero(base.as_usize(), size));
-        let pages = if size > HUGE {
-            std::vec![0, size - PAGE]
-        } else {
-            (0..size).step_by(PAGE).collect()
-        };
+        let pages =
+            if size > HUGE { std::vec![0, size - PAGE] } else { (0..size).step_by(PAGE).collect() };
         for page in pages {
             raw::copy_to::<Self>(base + page, &[0; PAGE]);
         }

@@ -161,17 +161,12 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
         purpose: Purpose,
     ) -> Result<(), AddrSpaceError> {
         let Some(end) = gpa.as_usize().checked_add(len) else {
-            return Err(AddrSpaceError::NotMapped {
-                gpa: GuestPhysAddr::from_usize(usize::MAX),
-            });
+            return Err(AddrSpaceError::NotMapped { gpa: GuestPhysAddr::from_usize(usize::MAX) });
         };
         let mut at = gpa.as_usize();
         while at < end {
             let gpa = GuestPhysAddr::from_usize(at);
-            let region = self
-                .regions
-                .find(at)
-                .ok_or(AddrSpaceError::NotMapped { gpa })?;
+            let region = self.regions.find(at).ok_or(AddrSpaceError::NotMapped { gpa })?;
             if region.flags.contains(MappingFlags::DEVICE) {
                 return Err(AddrSpaceError::NotRam { gpa });
             }
@@ -186,10 +181,9 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
     /// Where checked address `at` is, if it has memory, and how many bytes follow in one piece.
     fn place(&self, at: usize) -> (Option<HostPhysAddr>, usize) {
         match self.translate(GuestPhysAddr::from_usize(at)) {
-            Some((hpa, _, size)) => (
-                Some(hpa),
-                usize::from(size).wrapping_sub(size.align_offset(at)),
-            ),
+            Some((hpa, _, size)) => {
+                (Some(hpa), usize::from(size).wrapping_sub(size.align_offset(at)))
+            }
             None => (None, PAGE.wrapping_sub(at % PAGE)),
         }
     }
@@ -200,10 +194,7 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
         if let (Some(hpa), room) = self.place(at) {
             return Ok((hpa, room));
         }
-        let region = self
-            .regions
-            .find(at)
-            .ok_or(AddrSpaceError::NotMapped { gpa })?;
+        let region = self.regions.find(at).ok_or(AddrSpaceError::NotMapped { gpa })?;
         self.populate(at, region)?;
         match self.place(at) {
             (Some(hpa), room) => Ok((hpa, room)),

@@ -76,12 +76,7 @@ impl fmt::Display for Shown {
         match self.0 {
             Some((base, size)) => {
                 let base = base.as_usize();
-                write!(
-                    f,
-                    "{base:#x} to {:#x} ({} KiB)",
-                    base.saturating_add(size),
-                    size / 1024
-                )
+                write!(f, "{base:#x} to {:#x} ({} KiB)", base.saturating_add(size), size / 1024)
             }
             None => f.write_str("nothing"),
         }
@@ -92,33 +87,19 @@ impl fmt::Display for PoolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::BadRange { base, size } => {
-                write!(
-                    f,
-                    "{base:?} plus {size:#x} bytes is no range of whole 4 KiB frames"
-                )
+                write!(f, "{base:?} plus {size:#x} bytes is no range of whole 4 KiB frames")
             }
             Self::AlreadyDonated { base, size } => {
-                write!(
-                    f,
-                    "{base:?} plus {size:#x} bytes is in the frame pool already"
-                )
+                write!(f, "{base:?} plus {size:#x} bytes is in the frame pool already")
             }
-            Self::NotFree {
-                base,
-                size,
-                nearest,
-                largest,
-            } => write!(
+            Self::NotFree { base, size, nearest, largest } => write!(
                 f,
                 "host memory {base:?} plus {size:#x} bytes is not free; free nearby is {}, the largest free range is {}",
                 Shown(nearest),
                 Shown(largest)
             ),
             Self::NotDonated { base, size } => {
-                write!(
-                    f,
-                    "{base:?} plus {size:#x} bytes was never in the frame pool"
-                )
+                write!(f, "{base:?} plus {size:#x} bytes was never in the frame pool")
             }
             Self::DoubleFree { base, size } => {
                 write!(f, "{base:?} plus {size:#x} bytes is free already")
@@ -164,10 +145,7 @@ impl Default for FramePool {
 impl FramePool {
     /// A pool without memory.
     pub const fn new() -> Self {
-        Self {
-            donated: Spans::new(),
-            free: Spans::new(),
-        }
+        Self { donated: Spans::new(), free: Spans::new() }
     }
 
     /// Adds `[base, base + size)`, free, and merges it with its neighbours.
@@ -193,9 +171,7 @@ impl FramePool {
     ///
     /// `None` if no free range is large enough, or if size is zero or align no power of two.
     pub fn alloc(&mut self, size: usize, align: usize) -> Option<HostPhysAddr> {
-        let size = size
-            .checked_next_multiple_of(PAGE)
-            .filter(|size| *size > 0)?;
+        let size = size.checked_next_multiple_of(PAGE).filter(|size| *size > 0)?;
         if !align.is_power_of_two() {
             return None;
         }
@@ -218,12 +194,7 @@ impl FramePool {
         let span = span(base, size)?;
         if !self.free.covers(span) {
             let nearest = self.free.nearest(span).map(Span::shown);
-            return Err(PoolError::NotFree {
-                base,
-                size,
-                nearest,
-                largest: self.largest(),
-            });
+            return Err(PoolError::NotFree { base, size, nearest, largest: self.largest() });
         }
         self.free.reserve()?;
         self.free.remove(span);
@@ -269,11 +240,7 @@ impl FramePool {
 
     fn largest(&self) -> Option<FreeRange> {
         // The lowest of equals.
-        self.free
-            .iter()
-            .rev()
-            .max_by_key(|range| range.len())
-            .map(Span::shown)
+        self.free.iter().rev().max_by_key(|range| range.len()).map(Span::shown)
     }
 }
 
@@ -287,43 +254,26 @@ struct Candidate {
 /// The lowest and the highest place in `range` for an aligned block of `size` bytes.
 fn candidates(range: Span, size: usize, align: usize) -> [Option<Candidate>; 2] {
     let lowest = range.start.checked_next_multiple_of(align);
-    let highest = range
-        .end
-        .checked_sub(size)
-        .map(|start| start & !align.wrapping_sub(1));
+    let highest = range.end.checked_sub(size).map(|start| start & !align.wrapping_sub(1));
     [lowest, highest].map(|start| {
         let start = start?;
         let end = start.checked_add(size)?;
         if start < range.start || end > range.end {
             return None;
         }
-        let left = [
-            Span {
-                start: range.start,
-                end: start,
-            },
-            Span {
-                start: end,
-                end: range.end,
-            },
-        ];
+        let left = [Span { start: range.start, end: start }, Span { start: end, end: range.end }];
         let broken = |block| {
             let still = left.map(|part| part.whole_blocks(block));
             range.whole_blocks(block).saturating_sub(still.iter().sum())
         };
         let cost = (broken(GIB), broken(MIB_2), range.len(), start);
-        Some(Candidate {
-            taken: Span { start, end },
-            cost,
-        })
+        Some(Candidate { taken: Span { start, end }, cost })
     })
 }
 
 fn span(base: HostPhysAddr, size: usize) -> Result<Span, PoolError> {
     let start = base.as_usize();
-    let end = size
-        .checked_next_multiple_of(PAGE)
-        .and_then(|size| start.checked_add(size));
+    let end = size.checked_next_multiple_of(PAGE).and_then(|size| start.checked_add(size));
     match end {
         Some(end) if start.is_multiple_of(PAGE) && end > start => Ok(Span { start, end }),
         Some(_) | None => Err(PoolError::BadRange { base, size }),

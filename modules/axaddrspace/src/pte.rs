@@ -150,20 +150,13 @@ impl Descriptor {
         flags.set(MappingFlags::WRITE, self.0 & WRITE != 0);
         flags.set(MappingFlags::EXECUTE, self.0 & EXECUTE_NEVER == 0);
         flags.set(MappingFlags::DEVICE, self.0 & MEM_ATTR == DEVICE_NGNRE);
-        flags.set(
-            MappingFlags::UNCACHED,
-            self.0 & MEM_ATTR == NORMAL_NON_CACHEABLE,
-        );
+        flags.set(MappingFlags::UNCACHED, self.0 & MEM_ATTR == NORMAL_NON_CACHEABLE);
         flags
     }
 
     /// Whose memory a leaf maps.
     pub(crate) const fn owner(self) -> Owner {
-        if self.0 & OWNED != 0 {
-            Owner::Mapping
-        } else {
-            Owner::Other
-        }
+        if self.0 & OWNED != 0 { Owner::Mapping } else { Owner::Other }
     }
 }
 
@@ -196,9 +189,8 @@ fn attributes(flags: MappingFlags) -> u64 {
 mod tests {
     use super::*;
 
-    const RAM: MappingFlags = MappingFlags::READ
-        .union(MappingFlags::WRITE)
-        .union(MappingFlags::EXECUTE);
+    const RAM: MappingFlags =
+        MappingFlags::READ.union(MappingFlags::WRITE).union(MappingFlags::EXECUTE);
 
     fn leaf(level: Level, flags: MappingFlags) -> u64 {
         Descriptor::leaf(level, 0x8000_0000.into(), flags, Owner::Other).0
@@ -209,10 +201,7 @@ mod tests {
         assert_eq!(leaf(Level::One, RAM), 0x8000_07fd);
         assert_eq!(leaf(Level::Two, RAM), 0x8000_07fd);
         assert_eq!(leaf(Level::Three, RAM), 0x8000_07ff);
-        assert_eq!(
-            leaf(Level::Three, MappingFlags::READ),
-            0x0040_0000_8000_077f
-        );
+        assert_eq!(leaf(Level::Three, MappingFlags::READ), 0x0040_0000_8000_077f);
         let device = MappingFlags::READ | MappingFlags::WRITE | MappingFlags::DEVICE;
         assert_eq!(leaf(Level::Two, device), 0x0040_0000_8000_07c5);
         assert_eq!(leaf(Level::Two, RAM | MappingFlags::UNCACHED), 0x8000_07d5);
@@ -242,9 +231,7 @@ mod tests {
                 flags
             };
             for (level, owner) in
-                Level::ALL
-                    .into_iter()
-                    .zip([Owner::Mapping, Owner::Other, Owner::Mapping])
+                Level::ALL.into_iter().zip([Owner::Mapping, Owner::Other, Owner::Mapping])
             {
                 let entry = Descriptor::leaf(level, 0xffff_c000_0000.into(), flags, owner);
                 assert_eq!(entry.flags(), expected);
@@ -261,18 +248,10 @@ mod tests {
 
     #[test]
     fn a_part_is_the_block_one_level_down() {
-        let block = Descriptor::leaf(
-            Level::Two,
-            0x8020_0000.into(),
-            MappingFlags::READ,
-            Owner::Mapping,
-        );
-        let page = Descriptor::leaf(
-            Level::Three,
-            0x8020_3000.into(),
-            MappingFlags::READ,
-            Owner::Mapping,
-        );
+        let block =
+            Descriptor::leaf(Level::Two, 0x8020_0000.into(), MappingFlags::READ, Owner::Mapping);
+        let page =
+            Descriptor::leaf(Level::Three, 0x8020_3000.into(), MappingFlags::READ, Owner::Mapping);
         assert_eq!(block.part(Level::Three, 0x3000), page);
     }
 

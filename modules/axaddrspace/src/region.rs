@@ -130,9 +130,7 @@ impl Regions {
         let first = self.position(start);
         let rest = self.0.get(first..).unwrap_or_default();
         let count = rest.partition_point(|region| region.base.as_usize() < end);
-        let Some((left, right)) = rest
-            .get(..count)
-            .and_then(|hit| hit.first().zip(hit.last()))
+        let Some((left, right)) = rest.get(..count).and_then(|hit| hit.first().zip(hit.last()))
         else {
             return;
         };

@@ -13,9 +13,8 @@ use crate::{
 };
 
 /// What the guest can be allowed to do.
-const ACCESS: MappingFlags = MappingFlags::READ
-    .union(MappingFlags::WRITE)
-    .union(MappingFlags::EXECUTE);
+const ACCESS: MappingFlags =
+    MappingFlags::READ.union(MappingFlags::WRITE).union(MappingFlags::EXECUTE);
 /// One past the last output address.
 const HPA_END: usize = 1 << 48;
 
@@ -39,12 +38,7 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
     pub fn new_empty(base: GuestPhysAddr, size: usize) -> Result<Self, AddrSpaceError> {
         let range = checked_range(base, size, &(0..1 << IPA_BITS))?;
         let tables = Stage2::new().ok_or(AddrSpaceError::NoMemory { gpa: base })?;
-        Ok(Self {
-            base: range.start,
-            end: range.end,
-            regions: Regions::new(),
-            tables,
-        })
+        Ok(Self { base: range.start, end: range.end, regions: Regions::new(), tables })
     }
 
     /// Maps `[gpa, gpa + size)` to the host memory at `hpa`, which stays its owner's.
@@ -69,12 +63,7 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
         } else {
             flags
         };
-        let range = self.admit(Region {
-            base: gpa,
-            size,
-            flags,
-            backing,
-        })?;
+        let range = self.admit(Region { base: gpa, size, flags, backing })?;
         let hpa = aligned(hpa.as_usize())?;
         if hpa.checked_add(size).is_none_or(|end| end > HPA_END) {
             return Err(AddrSpaceError::HostOutOfRange {
@@ -83,16 +72,7 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
             });
         }
         let result = self.fill_linear(&range, hpa, flags);
-        self.commit(
-            result,
-            range,
-            Region {
-                base: gpa,
-                size,
-                flags,
-                backing,
-            },
-        )
+        self.commit(result, range, Region { base: gpa, size, flags, backing })
     }
 
     /// Maps `[gpa, gpa + size)` to zeroed host memory allocated for it, anywhere.
@@ -110,12 +90,7 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
         flags: MappingFlags,
         populate: Populate,
     ) -> Result<(), AddrSpaceError> {
-        let region = Region {
-            base: gpa,
-            size,
-            flags,
-            backing: Backing::Allocated { populate },
-        };
+        let region = Region { base: gpa, size, flags, backing: Backing::Allocated { populate } };
         if flags.contains(MappingFlags::DEVICE) {
             return Err(AddrSpaceError::BadFlags { gpa, flags });
         }
@@ -138,17 +113,11 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
     pub fn unmap(&mut self, gpa: GuestPhysAddr, size: usize) -> Result<(), AddrSpaceError> {
         let range = checked_range(gpa, size, &(self.base..self.end))?;
         if let Some(gap) = self.regions.gap(range.start, range.end) {
-            return Err(AddrSpaceError::NotMapped {
-                gpa: GuestPhysAddr::from_usize(gap),
-            });
+            return Err(AddrSpaceError::NotMapped { gpa: GuestPhysAddr::from_usize(gap) });
         }
-        self.regions
-            .reserve()
-            .map_err(|_| AddrSpaceError::NoMemory { gpa })?;
+        self.regions.reserve().map_err(|_| AddrSpaceError::NoMemory { gpa })?;
         for edge in [range.start, range.end] {
-            self.tables
-                .split_at(edge)
-                .map_err(|_| AddrSpaceError::NoMemory { gpa })?;
+            self.tables.split_at(edge).map_err(|_| AddrSpaceError::NoMemory { gpa })?;
         }
         self.regions.remove(range.start, range.end);
         self.take_away(&range);
@@ -210,17 +179,10 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
             Found::Hole(level) => level,
         };
         match region.backing {
-            Backing::Allocated {
-                populate: Populate::Lazily,
-            } => {}
+            Backing::Allocated { populate: Populate::Lazily } => {}
             // Mapped as a whole from the start, so a hole cannot be; if it is, it stays one.
-            Backing::Allocated {
-                populate: Populate::Now,
-            }
-            | Backing::Linear { .. } => {
-                return Err(AddrSpaceError::NotMapped {
-                    gpa: GuestPhysAddr::from_usize(at),
-                });
+            Backing::Allocated { populate: Populate::Now } | Backing::Linear { .. } => {
+                return Err(AddrSpaceError::NotMapped { gpa: GuestPhysAddr::from_usize(at) });
             }
         }
         // Never 1 GiB: to zero that much inside one fault would take too long.
@@ -235,9 +197,7 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
         }
         match self.tables.find(at) {
             Found::Leaf(..) => Ok(()),
-            Found::Hole(_) => Err(AddrSpaceError::NoMemory {
-                gpa: GuestPhysAddr::from_usize(at),
-            }),
+            Found::Hole(_) => Err(AddrSpaceError::NoMemory { gpa: GuestPhysAddr::from_usize(at) }),
         }
     }
 
@@ -258,12 +218,7 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
 
     /// Checks everything about a new region that does not depend on its backing.
     fn admit(&mut self, region: Region) -> Result<Range<usize>, AddrSpaceError> {
-        let Region {
-            base: gpa,
-            size,
-            flags,
-            backing: _,
-        } = region;
+        let Region { base: gpa, size, flags, backing: _ } = region;
         let range = checked_range(gpa, size, &(self.base..self.end))?;
         if !flags.intersects(ACCESS) {
             return Err(AddrSpaceError::BadFlags { gpa, flags });
@@ -276,9 +231,7 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
                 with_size: other.size,
             });
         }
-        self.regions
-            .reserve()
-            .map_err(|_| AddrSpaceError::NoMemory { gpa })?;
+        self.regions.reserve().map_err(|_| AddrSpaceError::NoMemory { gpa })?;
         Ok(range)
     }
 
@@ -310,9 +263,7 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
             let to = hpa.wrapping_add(at.wrapping_sub(range.start));
             let level = biggest_level(at | to, range.end.wrapping_sub(at));
             let leaf = Descriptor::leaf(level, HostPhysAddr::from_usize(to), flags, Owner::Other);
-            self.tables
-                .install(at, level, leaf)
-                .map_err(|error| install_error(error, at))?;
+            self.tables.install(at, level, leaf).map_err(|error| install_error(error, at))?;
             at = at.wrapping_add(level.size());
         }
         Ok(())
@@ -330,9 +281,7 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
                 .into_iter()
                 .filter(|level| *level >= biggest)
                 .find_map(|level| zeroed_block::<H>(level).map(|block| (block, level)))
-                .ok_or(AddrSpaceError::NoMemory {
-                    gpa: GuestPhysAddr::from_usize(at),
-                })?;
+                .ok_or(AddrSpaceError::NoMemory { gpa: GuestPhysAddr::from_usize(at) })?;
             let leaf = Descriptor::leaf(level, hpa, flags, Owner::Mapping);
             if let Err(error) = self.tables.install(at, level, leaf) {
                 release_block::<H>(hpa, level);
@@ -364,21 +313,14 @@ fn install_error(error: InstallError, at: usize) -> AddrSpaceError {
     let gpa = GuestPhysAddr::from_usize(at);
     match error {
         InstallError::NoMemory => AddrSpaceError::NoMemory { gpa },
-        InstallError::Occupied => AddrSpaceError::Overlap {
-            gpa,
-            size: PAGE,
-            with: gpa,
-            with_size: PAGE,
-        },
+        InstallError::Occupied => {
+            AddrSpaceError::Overlap { gpa, size: PAGE, with: gpa, with_size: PAGE }
+        }
     }
 }
 
 fn aligned(value: usize) -> Result<usize, AddrSpaceError> {
-    if value.is_multiple_of(PAGE) {
-        Ok(value)
-    } else {
-        Err(AddrSpaceError::Misaligned { value })
-    }
+    if value.is_multiple_of(PAGE) { Ok(value) } else { Err(AddrSpaceError::Misaligned { value }) }
 }
 
 fn checked_range(

@@ -59,11 +59,7 @@ impl<H: GuestMemoryHal> Stage2<H> {
     /// An empty root table, or `None` without a frame for it.
     pub(crate) fn new() -> Option<Self> {
         let root = zeroed_table::<H>()?;
-        Some(Self {
-            root,
-            tables: AtomicUsize::new(1),
-            hal: PhantomData,
-        })
+        Some(Self { root, tables: AtomicUsize::new(1), hal: PhantomData })
     }
 
     /// The root table's frame.

@@ -209,6 +209,14 @@ impl Pl011 {
         self.state.lock().rx.len() < RX_QUEUE
     }
 
+    #[inline(never)]
+    fn read_data(&self) -> u64 {
+        let mut state = self.state.lock();
+        let data = state.read_data();
+        self.drive(&mut state);
+        u64::from(data)
+    }
+
     /// Under the lock, so that two vCPUs cannot leave the line at the older of their levels.
     fn drive(&self, state: &mut State) {
         let high = state.ris & state.imsc != 0;
@@ -221,13 +229,11 @@ impl Pl011 {
 
 impl Device for Pl011 {
     fn read(&self, access: Access) -> u64 {
-        let mut state = self.state.lock();
+        if access.offset == reg::UARTDR {
+            return self.read_data();
+        }
+        let state = self.state.lock();
         let value = match access.offset {
-            reg::UARTDR => {
-                let data = state.read_data();
-                self.drive(&mut state);
-                data
-            }
             reg::UARTRSR => state.rsr,
             reg::UARTFR => state.flags(),
             reg::UARTILPR => state.ilpr,

@@ -71,12 +71,7 @@ mod tests {
 
     #[test]
     fn the_longest_charge_at_the_smallest_weight_stays_within_half_the_circle() {
-        let mut entity = Entity {
-            key: 0,
-            weight: MIN_WEIGHT,
-            vruntime_ns: 0,
-            ready_since_ns: 0,
-        };
+        let mut entity = Entity { key: 0, weight: MIN_WEIGHT, vruntime_ns: 0, ready_since_ns: 0 };
         entity.advance(u64::MAX);
         assert!(distance(entity.vruntime_ns, 0) > 0);
     }

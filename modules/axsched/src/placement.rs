@@ -13,12 +13,7 @@ impl CpuMask {
 
     /// The set of one CPU; empty for a CPU from 64 on.
     pub fn only(cpu: usize) -> Self {
-        Self(
-            u32::try_from(cpu)
-                .ok()
-                .and_then(|cpu| 1u64.checked_shl(cpu))
-                .unwrap_or(0),
-        )
+        Self(u32::try_from(cpu).ok().and_then(|cpu| 1u64.checked_shl(cpu)).unwrap_or(0))
     }
 
     /// Whether `cpu` is in the set.
@@ -44,13 +39,8 @@ pub struct Candidate<T> {
 ///
 /// Among equals `last`, where it ran before and its caches are warm, then the lowest number.
 pub fn choose_home(affinity: CpuMask, loads: &[u64], last: Option<usize>) -> Option<usize> {
-    let allowed = loads
-        .iter()
-        .enumerate()
-        .filter(|(cpu, _)| affinity.contains(*cpu));
-    allowed
-        .min_by_key(|&(cpu, load)| (*load, last != Some(cpu), cpu))
-        .map(|(cpu, _)| cpu)
+    let allowed = loads.iter().enumerate().filter(|(cpu, _)| affinity.contains(*cpu));
+    allowed.min_by_key(|&(cpu, load)| (*load, last != Some(cpu), cpu)).map(|(cpu, _)| cpu)
 }
 
 /// Where a vCPU of `weight` on CPU `from` should move, or `None` when it should stay.
@@ -85,18 +75,9 @@ mod tests {
 
     #[test]
     fn a_new_vcpu_goes_to_the_least_loaded_cpu_it_may_use() {
-        assert_eq!(
-            choose_home(CpuMask::ALL, &[300, 100, 200, 100], None),
-            Some(1)
-        );
-        assert_eq!(
-            choose_home(CpuMask(0b1101), &[300, 100, 200, 100], None),
-            Some(3)
-        );
-        assert_eq!(
-            choose_home(CpuMask::ALL, &[300, 100, 200, 100], Some(3)),
-            Some(3)
-        );
+        assert_eq!(choose_home(CpuMask::ALL, &[300, 100, 200, 100], None), Some(1));
+        assert_eq!(choose_home(CpuMask(0b1101), &[300, 100, 200, 100], None), Some(3));
+        assert_eq!(choose_home(CpuMask::ALL, &[300, 100, 200, 100], Some(3)), Some(3));
     }
 
     #[test]
@@ -137,17 +118,9 @@ mod tests {
 
     #[test]
     fn an_idle_cpu_takes_from_the_most_loaded_one_what_it_may_run() {
-        let one = |key, home, affinity| Candidate {
-            key,
-            home,
-            weight: 100,
-            affinity,
-        };
-        let waiting = [
-            one('a', 0, CpuMask::ALL),
-            one('b', 1, CpuMask::ALL),
-            one('c', 1, CpuMask::only(1)),
-        ];
+        let one = |key, home, affinity| Candidate { key, home, weight: 100, affinity };
+        let waiting =
+            [one('a', 0, CpuMask::ALL), one('b', 1, CpuMask::ALL), one('c', 1, CpuMask::only(1))];
         let taken = steal(2, &[200, 300, 0], waiting.into_iter());
         assert_eq!(taken.map(|taken| taken.key), Some('b'));
         assert_eq!(steal(2, &[200, 300, 0], waiting.into_iter().skip(2)), None);

@@ -84,13 +84,7 @@ impl<T: Copy + Eq> RunQueue<T> {
     }
 
     fn with_floor(capacity: usize, floor_ns: u64) -> Self {
-        Self {
-            waiting: Vec::with_capacity(capacity),
-            current: None,
-            capacity,
-            floor_ns,
-            load: 0,
-        }
+        Self { waiting: Vec::with_capacity(capacity), current: None, capacity, floor_ns, load: 0 }
     }
 
     /// Makes `key` runnable with `weight` (clamped) at `now_ns`.
@@ -120,12 +114,7 @@ impl<T: Copy + Eq> RunQueue<T> {
         self.raise_floor();
         let weight = clamp_weight(weight);
         let vruntime_ns = saved_ns.map_or(self.floor_ns, |saved| self.bounded(saved));
-        self.waiting.push(Entity {
-            key,
-            weight,
-            vruntime_ns,
-            ready_since_ns: now_ns,
-        });
+        self.waiting.push(Entity { key, weight, vruntime_ns, ready_since_ns: now_ns });
         self.load += u64::from(weight);
         Ok(())
     }
@@ -138,11 +127,7 @@ impl<T: Copy + Eq> RunQueue<T> {
             self.put_back(current.entity.key, now_ns);
         }
         let entity = self.waiting.remove(self.furthest_behind()?);
-        self.current = Some(Current {
-            entity,
-            counted_to_ns: now_ns,
-            ahead_ns: 0,
-        });
+        self.current = Some(Current { entity, counted_to_ns: now_ns, ahead_ns: 0 });
         self.raise_floor();
         Some(Picked {
             key: entity.key,
@@ -153,11 +138,7 @@ impl<T: Copy + Eq> RunQueue<T> {
 
     /// Adds `ran_ns` of run time to `key`, normally the current one; nothing happens when it is not here.
     pub fn charge(&mut self, key: T, ran_ns: u64) {
-        if let Some(current) = self
-            .current
-            .as_mut()
-            .filter(|current| current.entity.key == key)
-        {
+        if let Some(current) = self.current.as_mut().filter(|current| current.entity.key == key) {
             let missing_ns = ran_ns.saturating_sub(current.ahead_ns);
             current.ahead_ns = current.ahead_ns.saturating_sub(ran_ns);
             current.counted_to_ns = current.counted_to_ns.saturating_add(missing_ns);
@@ -173,10 +154,7 @@ impl<T: Copy + Eq> RunQueue<T> {
         let Some(current) = self.current.take_if(|current| current.entity.key == key) else {
             return false;
         };
-        self.waiting.push(Entity {
-            ready_since_ns: now_ns,
-            ..current.entity
-        });
+        self.waiting.push(Entity { ready_since_ns: now_ns, ..current.entity });
         true
     }
 
@@ -203,11 +181,7 @@ impl<T: Copy + Eq> RunQueue<T> {
     /// Gives `key` another weight (clamped) from now on; false when it is not here.
     pub fn set_weight(&mut self, key: T, weight: u32) -> bool {
         let current = self.current.as_mut().map(|current| &mut current.entity);
-        let Some(entity) = self
-            .waiting
-            .iter_mut()
-            .chain(current)
-            .find(|entity| entity.key == key)
+        let Some(entity) = self.waiting.iter_mut().chain(current).find(|entity| entity.key == key)
         else {
             return false;
         };
@@ -286,9 +260,7 @@ impl<T: Copy + Eq> RunQueue<T> {
     fn furthest_behind(&self) -> Option<usize> {
         let lag = |entity: &Entity<T>| distance(entity.vruntime_ns, self.floor_ns);
         let waiting = self.waiting.iter().enumerate();
-        waiting
-            .min_by_key(|(_, entity)| lag(entity))
-            .map(|(at, _)| at)
+        waiting.min_by_key(|(_, entity)| lag(entity)).map(|(at, _)| at)
     }
 
     /// Moves the floor up to the smallest virtual time, never back.

@@ -27,10 +27,7 @@ pub(crate) fn cpus(session: &mut Session<'_>, _parsed: &Parsed) -> Outcome {
         let busy = cpu.busy_permille.map_or("-".into(), units::percent);
         [cpu.id.to_string(), cpu.state, cpu.vcpus.to_string(), busy].into()
     });
-    let text = table::table(
-        &["CPU", "STATE", "VCPUS", "BUSY"],
-        &cpus.collect::<Vec<_>>(),
-    );
+    let text = table::table(&["CPU", "STATE", "VCPUS", "BUSY"], &cpus.collect::<Vec<_>>());
     session.print(&text);
     Ok(())
 }

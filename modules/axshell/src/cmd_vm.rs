@@ -20,9 +20,7 @@ const LOG_LINES: usize = 50;
 /// `vm create FILE...`
 pub(crate) fn create(session: &mut Session<'_>, parsed: &Parsed) -> Outcome {
     let count = |text: &str| {
-        units::parse_number(text)
-            .and_then(|n| usize::try_from(n).ok())
-            .filter(|n| *n > 0)
+        units::parse_number(text).and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0)
     };
     let memory = |text: &str| units::parse_size(text).filter(|bytes| *bytes > 0);
     let options = CreateOptions {
@@ -30,9 +28,7 @@ pub(crate) fn create(session: &mut Session<'_>, parsed: &Parsed) -> Outcome {
         memory_bytes: parsed
             .value("--memory", "a size such as 512M", memory)
             .map_err(Failure::Usage)?,
-        cpus: parsed
-            .value("--cpus", "a number from 1 on", count)
-            .map_err(Failure::Usage)?,
+        cpus: parsed.value("--cpus", "a number from 1 on", count).map_err(Failure::Usage)?,
     };
     if options.name.is_some() && parsed.words.len() > 1 {
         return Err(Failure::Usage("--name goes with one FILE only".into()));
@@ -57,21 +53,13 @@ pub(crate) fn start(session: &mut Session<'_>, parsed: &Parsed) -> Outcome {
         }
         session.control.start(&name)?;
         session.say(format_args!("started {name}"));
-        if attach {
-            console::attach(session, &name)
-        } else {
-            Ok(())
-        }
+        if attach { console::attach(session, &name) } else { Ok(()) }
     })
 }
 
 /// `vm stop NAME...`
 pub(crate) fn stop(session: &mut Session<'_>, parsed: &Parsed) -> Outcome {
-    let mode = if parsed.has("--force") {
-        StopMode::Force
-    } else {
-        StopMode::Ask
-    };
+    let mode = if parsed.has("--force") { StopMode::Force } else { StopMode::Ask };
     let read = |text: &str| units::parse_duration(text).filter(|time| *time <= MAX_STOP_TIMEOUT);
     let timeout = parsed
         .value("--timeout", "a time up to 10m, such as 5s or 500ms", read)
@@ -81,9 +69,8 @@ pub(crate) fn stop(session: &mut Session<'_>, parsed: &Parsed) -> Outcome {
         let name = session.vm(typed)?;
         match (session.control.stop(&name, mode, timeout)?, mode) {
             (Stopped::Forced, StopMode::Ask) => {
-                session.say(format_args!(
-                    "stopped {name} by force: it did not power off when asked"
-                ));
+                session
+                    .say(format_args!("stopped {name} by force: it did not power off when asked"));
             }
             (Stopped::Forced, StopMode::Force) | (Stopped::Itself, _) => {
                 session.say(format_args!("stopped {name}"));
@@ -95,11 +82,7 @@ pub(crate) fn stop(session: &mut Session<'_>, parsed: &Parsed) -> Outcome {
 
 /// `vm delete NAME...`
 pub(crate) fn delete(session: &mut Session<'_>, parsed: &Parsed) -> Outcome {
-    let mode = if parsed.has("--force") {
-        DeleteMode::Force
-    } else {
-        DeleteMode::Stopped
-    };
+    let mode = if parsed.has("--force") { DeleteMode::Force } else { DeleteMode::Stopped };
     session.each(&parsed.words, |session, typed| {
         let name = session.vm(typed)?;
         session.control.delete(&name, mode)?;
@@ -115,9 +98,7 @@ pub(crate) fn list(session: &mut Session<'_>, _parsed: &Parsed) -> Outcome {
         session.say(format_args!("no VMs; vm create FILE makes one"));
         return Ok(());
     }
-    let head = [
-        "ID", "NAME", "STATE", "VCPUS", "MEMORY", "CPU", "UPTIME", "EXITS/S",
-    ];
+    let head = ["ID", "NAME", "STATE", "VCPUS", "MEMORY", "CPU", "UPTIME", "EXITS/S"];
     let text = table::table(&head, &vms.iter().map(row).collect::<Vec<_>>());
     session.print(&text);
     Ok(())
@@ -164,16 +145,11 @@ pub(crate) fn console(session: &mut Session<'_>, parsed: &Parsed) -> Outcome {
 pub(crate) fn log(session: &mut Session<'_>, parsed: &Parsed) -> Outcome {
     let count =
         |text: &str| units::parse_number(text).map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-    let lines = parsed
-        .value("-n", "a number of lines", count)
-        .map_err(Failure::Usage)?;
+    let lines = parsed.value("-n", "a number of lines", count).map_err(Failure::Usage)?;
     let name = session.vm(parsed.only())?;
     let text = console::log(session, &name)?;
     let all = text.lines().count();
-    for line in text
-        .lines()
-        .skip(all.saturating_sub(lines.unwrap_or(LOG_LINES)))
-    {
+    for line in text.lines().skip(all.saturating_sub(lines.unwrap_or(LOG_LINES))) {
         session.say(format_args!("{line}"));
     }
     Ok(())

@@ -78,11 +78,7 @@ const fn option(name: &'static str, value: Option<&'static str>, help: &'static 
 }
 
 const fn takes(placeholder: &'static str, kind: Kind, arity: Arity) -> Option<Positional> {
-    Some(Positional {
-        placeholder,
-        kind,
-        arity,
-    })
+    Some(Positional { placeholder, kind, arity })
 }
 
 /// A command without arguments, options and aliases.
@@ -91,42 +87,23 @@ const fn plain(
     help: &'static str,
     run: fn(&mut Session<'_>, &Parsed) -> Outcome,
 ) -> Command {
-    Command {
-        path,
-        aliases: &[],
-        help,
-        positional: None,
-        options: &[],
-        run,
-    }
+    Command { path, aliases: &[], help, positional: None, options: &[], run }
 }
 
 /// Every command, in the order `help` shows them.
 pub static COMMANDS: &[Command] = &[
     Command {
         positional: takes("COMMAND", Kind::Command, Arity::Any),
-        ..plain(
-            &["help"],
-            "lists the commands, or explains one",
-            cmd_shell::help,
-        )
+        ..plain(&["help"], "lists the commands, or explains one", cmd_shell::help)
     },
     Command {
         positional: takes("FILE", Kind::File, Arity::Some),
         options: &[
             option("--name", Some("NAME"), "another name than the config's"),
-            option(
-                "--memory",
-                Some("SIZE"),
-                "another memory size, such as 512M or 2G",
-            ),
+            option("--memory", Some("SIZE"), "another memory size, such as 512M or 2G"),
             option("--cpus", Some("COUNT"), "another number of vCPUs"),
         ],
-        ..plain(
-            &["vm", "create"],
-            "creates a VM from each config of the bundle",
-            cmd_vm::create,
-        )
+        ..plain(&["vm", "create"], "creates a VM from each config of the bundle", cmd_vm::create)
     },
     Command {
         aliases: &[&["vm", "boot"]],
@@ -137,11 +114,7 @@ pub static COMMANDS: &[Command] = &[
     Command {
         positional: takes("NAME", Kind::Vm, Arity::Some),
         options: &[
-            option(
-                "--force",
-                None,
-                "stops it at once, without asking the guest",
-            ),
+            option("--force", None, "stops it at once, without asking the guest"),
             option(
                 "--timeout",
                 Some("TIME"),
@@ -157,81 +130,41 @@ pub static COMMANDS: &[Command] = &[
     plain(&["vm", "list"], "lists the VMs", cmd_vm::list),
     Command {
         positional: takes("NAME", Kind::Vm, Arity::Some),
-        ..plain(
-            &["vm", "show"],
-            "shows all there is to say about VMs",
-            cmd_vm::show,
-        )
+        ..plain(&["vm", "show"], "shows all there is to say about VMs", cmd_vm::show)
     },
     Command {
         positional: takes("NAME", Kind::Vm, Arity::One),
-        ..plain(
-            &["vm", "console"],
-            "attaches the console; Ctrl-] detaches",
-            cmd_vm::console,
-        )
+        ..plain(&["vm", "console"], "attaches the console; Ctrl-] detaches", cmd_vm::console)
     },
     Command {
         positional: takes("NAME", Kind::Vm, Arity::Some),
         options: &[option("--force", None, "stops it first if it runs")],
-        ..plain(
-            &["vm", "delete"],
-            "deletes VMs and frees their memory",
-            cmd_vm::delete,
-        )
+        ..plain(&["vm", "delete"], "deletes VMs and frees their memory", cmd_vm::delete)
     },
     Command {
         positional: takes("NAME", Kind::Vm, Arity::One),
         options: &[option("-n", Some("LINES"), "how many lines; usually 50")],
-        ..plain(
-            &["vm", "log"],
-            "prints the end of what a VM wrote to its console",
-            cmd_vm::log,
-        )
+        ..plain(&["vm", "log"], "prints the end of what a VM wrote to its console", cmd_vm::log)
     },
     Command {
         aliases: &[&["host"]],
         ..plain(&["host", "info"], "describes the machine", cmd_host::info)
     },
-    plain(
-        &["host", "mem"],
-        "shows the machine's memory and who has it",
-        cmd_host::mem,
-    ),
-    plain(
-        &["host", "cpus"],
-        "shows the machine's CPUs and what they do",
-        cmd_host::cpus,
-    ),
+    plain(&["host", "mem"], "shows the machine's memory and who has it", cmd_host::mem),
+    plain(&["host", "cpus"], "shows the machine's CPUs and what they do", cmd_host::cpus),
     Command {
         positional: takes("LEVEL", Kind::Level, Arity::Optional),
-        ..plain(
-            &["log"],
-            "shows or sets the level of the host's log",
-            cmd_machine::log,
-        )
+        ..plain(&["log"], "shows or sets the level of the host's log", cmd_machine::log)
     },
-    plain(
-        &["uptime"],
-        "shows for how long the machine has been up",
-        cmd_machine::uptime,
-    ),
+    plain(&["uptime"], "shows for how long the machine has been up", cmd_machine::uptime),
     plain(&["version"], "shows the version", cmd_machine::version),
-    plain(
-        &["status"],
-        "prints the exit status of the last command",
-        cmd_shell::status,
-    ),
+    plain(&["status"], "prints the exit status of the last command", cmd_shell::status),
     Command {
         positional: takes("TEXT", Kind::Raw, Arity::Any),
         ..plain(&["echo"], "prints its arguments", cmd_shell::echo)
     },
     plain(&["reboot"], "restarts the machine", cmd_machine::reboot),
-    plain(
-        &["poweroff"],
-        "turns the machine off",
-        cmd_machine::poweroff,
-    ),
+    plain(&["poweroff"], "turns the machine off", cmd_machine::poweroff),
 ];
 
 impl Command {
@@ -243,9 +176,8 @@ impl Command {
 
 /// The command that `words` start with, with the number of words that name it; the longest path wins.
 pub(crate) fn find<S: AsRef<str>>(words: &[S]) -> Option<(&'static Command, usize)> {
-    let matching = COMMANDS
-        .iter()
-        .flat_map(|command| command.paths().map(move |path| (command, path)));
+    let matching =
+        COMMANDS.iter().flat_map(|command| command.paths().map(move |path| (command, path)));
     matching
         .filter(|(_, path)| starts_with(words, path))
         .map(|(command, path)| (command, path.len()))
@@ -256,14 +188,8 @@ pub(crate) fn find<S: AsRef<str>>(words: &[S]) -> Option<(&'static Command, usiz
 pub(crate) fn continuations<S: AsRef<str>>(words: &[S]) -> Vec<&'static str> {
     let mut found = Vec::new();
     for path in COMMANDS.iter().flat_map(Command::paths) {
-        let matches = path
-            .iter()
-            .zip(words)
-            .all(|(part, word)| *part == word.as_ref());
-        if let Some(next) = path
-            .get(words.len())
-            .filter(|next| matches && !found.contains(*next))
-        {
+        let matches = path.iter().zip(words).all(|(part, word)| *part == word.as_ref());
+        if let Some(next) = path.get(words.len()).filter(|next| matches && !found.contains(*next)) {
             found.push(*next);
         }
     }
@@ -271,9 +197,5 @@ pub(crate) fn continuations<S: AsRef<str>>(words: &[S]) -> Vec<&'static str> {
 }
 
 fn starts_with<S: AsRef<str>>(words: &[S], path: &[&str]) -> bool {
-    words.len() >= path.len()
-        && words
-            .iter()
-            .zip(path)
-            .all(|(word, part)| word.as_ref() == *part)
+    words.len() >= path.len() && words.iter().zip(path).all(|(word, part)| word.as_ref() == *part)
 }

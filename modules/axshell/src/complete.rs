@@ -25,10 +25,7 @@ pub(crate) fn complete(before: &str, control: &dyn VmControl) -> Completion {
     candidates.retain(|word| word.starts_with(partial) && is_plain(word));
     candidates.sort();
     candidates.dedup();
-    let mut suffix = common_prefix(&candidates)
-        .get(partial.len()..)
-        .unwrap_or("")
-        .into();
+    let mut suffix = common_prefix(&candidates).get(partial.len()..).unwrap_or("").into();
     if candidates.len() == 1 {
         suffix += " ";
     }
@@ -47,11 +44,7 @@ fn candidates(words: &[&str], partial: &str, control: &dyn VmControl) -> Vec<Str
         Some((command, length)) if !words.is_empty() => {
             let arguments = words.get(length..).unwrap_or_default();
             let own = arguments_of(command, arguments, partial, control);
-            if arguments.is_empty() {
-                paths.chain(own).collect()
-            } else {
-                own
-            }
+            if arguments.is_empty() { paths.chain(own).collect() } else { own }
         }
         _ => paths.collect(),
     }
@@ -65,21 +58,14 @@ fn arguments_of(
     control: &dyn VmControl,
 ) -> Vec<String> {
     let option = |name: &str| command.options.iter().find(|option| option.name == name);
-    if arguments
-        .last()
-        .and_then(|last| option(last))
-        .is_some_and(|last| last.value.is_some())
-    {
+    if arguments.last().and_then(|last| option(last)).is_some_and(|last| last.value.is_some()) {
         return Vec::new();
     }
     let Some(Positional { kind, arity, .. }) = command.positional else {
         return options(command, arguments, partial);
     };
     if kind == Kind::Command {
-        return continuations(arguments)
-            .into_iter()
-            .map(String::from)
-            .collect();
+        return continuations(arguments).into_iter().map(String::from).collect();
     }
     if partial.starts_with('-') {
         return options(command, arguments, partial);
@@ -96,15 +82,8 @@ fn options(command: &Command, arguments: &[&str], partial: &str) -> Vec<String> 
     if !partial.starts_with('-') {
         return Vec::new();
     }
-    let names = command
-        .options
-        .iter()
-        .map(|option| option.name)
-        .chain(["--help"]);
-    names
-        .filter(|name| !arguments.contains(name))
-        .map(String::from)
-        .collect()
+    let names = command.options.iter().map(|option| option.name).chain(["--help"]);
+    names.filter(|name| !arguments.contains(name)).map(String::from).collect()
 }
 
 /// What a word of `kind` may be, without what is given already.
@@ -125,10 +104,7 @@ fn common_prefix(words: &[String]) -> &str {
         return "";
     };
     let shared = |word: &String| {
-        let same = first
-            .char_indices()
-            .zip(word.chars())
-            .find(|((_, a), b)| a != b);
+        let same = first.char_indices().zip(word.chars()).find(|((_, a), b)| a != b);
         same.map_or(first.len().min(word.len()), |((at, _), _)| at)
     };
     let length = others.iter().map(shared).min().unwrap_or(first.len());

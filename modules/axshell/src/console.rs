@@ -45,9 +45,7 @@ pub(crate) fn check(session: &Session<'_>) -> Outcome {
     if session.terminal.is_interactive() {
         Ok(())
     } else {
-        Err(Failure::Failed(
-            "the console needs somebody who types".into(),
-        ))
+        Err(Failure::Failed("the console needs somebody who types".into()))
     }
 }
 
@@ -56,11 +54,7 @@ pub(crate) fn check(session: &Session<'_>) -> Outcome {
 /// What the VM wrote before comes first. Keys go to the guest as they are, what it writes comes as it is.
 pub(crate) fn attach(session: &mut Session<'_>, vm: &str) -> Outcome {
     session.say(format_args!("connected to {vm}; Ctrl-] detaches"));
-    let mut attached = Attached {
-        cursor: 0,
-        untaken: Vec::new(),
-        escaped: false,
-    };
+    let mut attached = Attached { cursor: 0, untaken: Vec::new(), escaped: false };
     let why = converse(session, vm, &mut attached);
     if attached.escaped {
         session.terminal.write(RESTORE);
@@ -86,19 +80,11 @@ fn converse(
         send(session, vm, attached);
         let wrote = receive(session, vm, attached)?;
         if !running && !wrote {
-            let state = session
-                .control
-                .list()
-                .into_iter()
-                .find(|listed| listed.name == vm);
+            let state = session.control.list().into_iter().find(|listed| listed.name == vm);
             let state = state.map_or("gone".into(), |listed| listed.state);
             return Ok(format!("{vm} is not running ({state}); detached"));
         }
-        wait = if wrote || keys == Keys::Typed {
-            Duration::ZERO
-        } else {
-            POLL
-        };
+        wait = if wrote || keys == Keys::Typed { Duration::ZERO } else { POLL };
     }
 }
 
@@ -119,9 +105,7 @@ fn send(session: &mut Session<'_>, vm: &str, attached: &mut Attached) {
 /// Shows a chunk of what the guest wrote; gives whether there was any.
 fn receive(session: &mut Session<'_>, vm: &str, attached: &mut Attached) -> ControlResult<bool> {
     let mut buf = [0; CHUNK];
-    let count = session
-        .control
-        .console_read(vm, &mut attached.cursor, &mut buf)?;
+    let count = session.control.console_read(vm, &mut attached.cursor, &mut buf)?;
     let chunk = buf.get(..count).unwrap_or_default();
     attached.escaped |= chunk.contains(&0x1b);
     session.terminal.write(chunk);

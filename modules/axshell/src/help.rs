@@ -14,13 +14,8 @@ use crate::table;
 /// # Errors
 /// One sentence, when they name nothing.
 pub(crate) fn help(words: &[String]) -> Result<String, String> {
-    let in_group = |command: &&Command| {
-        command
-            .path
-            .iter()
-            .zip(words)
-            .all(|(part, word)| part == word)
-    };
+    let in_group =
+        |command: &&Command| command.path.iter().zip(words).all(|(part, word)| part == word);
     let group: Vec<&Command> = COMMANDS
         .iter()
         .filter(in_group)
@@ -35,10 +30,8 @@ pub(crate) fn help(words: &[String]) -> Result<String, String> {
         Some((command, length)) if length == words.len() => Ok(details(command)),
         _ => {
             let typed = words.join(" ");
-            let known: Vec<String> = COMMANDS
-                .iter()
-                .map(|command| command.path.join(" "))
-                .collect();
+            let known: Vec<String> =
+                COMMANDS.iter().map(|command| command.path.join(" ")).collect();
             let hint = did_you_mean(&typed, known.iter().map(String::as_str));
             Err(format!("there is no command \"{typed}\"{hint}"))
         }
@@ -67,27 +60,19 @@ fn brief(command: &Command) -> String {
 }
 
 fn spelled(option: &Opt) -> String {
-    option.value.map_or(option.name.into(), |value| {
-        format!("{} {value}", option.name)
-    })
+    option.value.map_or(option.name.into(), |value| format!("{} {value}", option.name))
 }
 
 /// All there is to say about `command`.
 fn details(command: &Command) -> String {
-    let options: String = command
-        .options
-        .iter()
-        .map(|option| format!(" [{}]", spelled(option)))
-        .collect();
+    let options: String =
+        command.options.iter().map(|option| format!(" [{}]", spelled(option))).collect();
     let mut text = format!("usage: {}{options}\n{}\n", brief(command), command.help);
     for alias in command.aliases {
         let _ = writeln!(text, "also: {}", alias.join(" "));
     }
     let mut rows: Vec<Vec<String>> = Vec::new();
-    if let Some(taken) = command
-        .positional
-        .filter(|taken| !about(taken.kind).is_empty())
-    {
+    if let Some(taken) = command.positional.filter(|taken| !about(taken.kind).is_empty()) {
         rows.push([format!("  {}", taken.placeholder), about(taken.kind).into()].into());
     }
     rows.extend(

@@ -51,9 +51,7 @@ impl History {
         if self.back == 0 {
             return Some(&self.draft);
         }
-        self.lines
-            .get(self.lines.len().checked_sub(self.back)?)
-            .map(String::as_str)
+        self.lines.get(self.lines.len().checked_sub(self.back)?).map(String::as_str)
     }
 }
 

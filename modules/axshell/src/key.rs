@@ -75,11 +75,7 @@ impl Decoder {
         }
         match state {
             State::Ground | State::AfterCr => self.ground(byte),
-            State::Utf8 {
-                bits,
-                missing,
-                least,
-            } => self.utf8(bits, missing, least, byte),
+            State::Utf8 { bits, missing, least } => self.utf8(bits, missing, least, byte),
             State::Escape => self.escape(byte),
             // The keypad's Enter. As a control sequence the same letter reports the mouse.
             State::Ss3 if byte == b'M' => Some(Key::Enter),
@@ -136,11 +132,7 @@ impl Decoder {
             0xf0..=0xf4 => (byte_bits & 0x07, 3, 0x1_0000),
             _ => return Some(Key::Unknown),
         };
-        self.0 = State::Utf8 {
-            bits,
-            missing,
-            least,
-        };
+        self.0 = State::Utf8 { bits, missing, least };
         None
     }
 
@@ -150,11 +142,7 @@ impl Decoder {
         }
         let bits = bits << 6 | u32::from(byte & 0x3f);
         if missing > 1 {
-            self.0 = State::Utf8 {
-                bits,
-                missing: missing - 1,
-                least,
-            };
+            self.0 = State::Utf8 { bits, missing: missing - 1, least };
             return None;
         }
         let decoded = char::from_u32(bits).filter(|c| bits >= least && !c.is_control());
@@ -163,13 +151,7 @@ impl Decoder {
 
     fn escape(&mut self, byte: u8) -> Option<Key> {
         match byte {
-            b'[' => {
-                self.0 = State::Csi {
-                    first: 0,
-                    now: 0,
-                    later: false,
-                }
-            }
+            b'[' => self.0 = State::Csi { first: 0, now: 0, later: false },
             b'O' => self.0 = State::Ss3,
             b']' | b'P' | b'X' | b'^' | b'_' => self.0 = State::Text,
             b'b' => return Some(Key::WordLeft),
@@ -184,26 +166,16 @@ impl Decoder {
     fn csi(&mut self, first: u16, now: u16, later: bool, byte: u8) -> Option<Key> {
         match byte {
             b'0'..=b'9' => {
-                let now = now
-                    .saturating_mul(10)
-                    .saturating_add(u16::from(byte - b'0'));
+                let now = now.saturating_mul(10).saturating_add(u16::from(byte - b'0'));
                 self.0 = State::Csi { first, now, later };
                 None
             }
             b';' => {
                 let first = if later { first } else { now };
-                self.0 = State::Csi {
-                    first,
-                    now: 0,
-                    later: true,
-                };
+                self.0 = State::Csi { first, now: 0, later: true };
                 None
             }
-            0x40..=0x7e => Some(csi_key(
-                if later { first } else { now },
-                later && now == 5,
-                byte,
-            )),
+            0x40..=0x7e => Some(csi_key(if later { first } else { now }, later && now == 5, byte)),
             0x80.. => Some(Key::Unknown),
             _ => {
                 self.0 = State::Csi { first, now, later };
@@ -251,10 +223,7 @@ mod tests {
 
     fn keys(bytes: &[u8]) -> Vec<Key> {
         let mut decoder = Decoder::new();
-        bytes
-            .iter()
-            .filter_map(|byte| decoder.advance(*byte))
-            .collect()
+        bytes.iter().filter_map(|byte| decoder.advance(*byte)).collect()
     }
 
     #[test]
@@ -336,16 +305,8 @@ mod tests {
 
     #[test]
     fn every_pair_of_bytes_is_survived_in_every_state() {
-        let prefixes: [&[u8]; 8] = [
-            b"",
-            b"\r",
-            b"\xe2",
-            b"\xf0\x9f",
-            b"\x1b",
-            b"\x1bO",
-            b"\x1b[65535;65535",
-            b"\x1b]",
-        ];
+        let prefixes: [&[u8]; 8] =
+            [b"", b"\r", b"\xe2", b"\xf0\x9f", b"\x1b", b"\x1bO", b"\x1b[65535;65535", b"\x1b]"];
         for prefix in prefixes {
             for first in 0..=255 {
                 for second in 0..=255 {

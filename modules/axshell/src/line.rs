@@ -127,11 +127,7 @@ impl Line {
 
     /// Removes the word before the cursor with the spaces behind it.
     pub(crate) fn kill_word(&mut self) {
-        let kept = self
-            .before
-            .trim_end_matches(' ')
-            .trim_end_matches(|c| c != ' ')
-            .len();
+        let kept = self.before.trim_end_matches(' ').trim_end_matches(|c| c != ' ').len();
         self.before.truncate(kept);
     }
 }

@@ -32,11 +32,7 @@ impl Parsed {
 
     /// The value of the option `name`.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.options
-            .iter()
-            .find(|(given, _)| *given == name)?
-            .1
-            .as_deref()
+        self.options.iter().find(|(given, _)| *given == name)?.1.as_deref()
     }
 
     /// The value of the option `name` read by `read`.
@@ -71,19 +67,12 @@ pub(crate) fn parse(words: &[String]) -> Result<Request, String> {
         return group(words);
     };
     let arguments = words.get(length..).unwrap_or_default();
-    let raw = command
-        .positional
-        .is_some_and(|taken| taken.kind == Kind::Raw);
+    let raw = command.positional.is_some_and(|taken| taken.kind == Kind::Raw);
     if asks_for_help(arguments, raw) {
-        return Ok(Request::Help(
-            words.get(..length).unwrap_or_default().into(),
-        ));
+        return Ok(Request::Help(words.get(..length).unwrap_or_default().into()));
     }
     let parsed = if raw {
-        Parsed {
-            words: arguments.into(),
-            options: Vec::new(),
-        }
+        Parsed { words: arguments.into(), options: Vec::new() }
     } else {
         arguments_of(command, arguments)?
     };
@@ -105,14 +94,9 @@ fn group(words: &[String]) -> Result<Request, String> {
     let first = words.first().map_or("", String::as_str);
     let following = continuations(&[first]);
     if following.is_empty() {
-        let known = COMMANDS
-            .iter()
-            .filter_map(|command| command.path.first().copied());
+        let known = COMMANDS.iter().filter_map(|command| command.path.first().copied());
         let hint = did_you_mean(first, known);
-        return Err(format!(
-            "there is no command \"{first}\"{hint}{}",
-            see_help(&hint, "help")
-        ));
+        return Err(format!("there is no command \"{first}\"{hint}{}", see_help(&hint, "help")));
     }
     match words.get(1).map(String::as_str) {
         Some("--help" | "-h") => Ok(Request::Help(alloc::vec![first.into()])),
@@ -128,11 +112,7 @@ fn unknown_in_group(first: &str, second: &str) -> String {
 }
 
 fn see_help(hint: &str, command: &str) -> String {
-    if hint.is_empty() {
-        format!("; see {command}")
-    } else {
-        String::new()
-    }
+    if hint.is_empty() { format!("; see {command}") } else { String::new() }
 }
 
 /// Sorts `arguments` into options and others.
@@ -161,18 +141,11 @@ fn arguments_of(command: &'static Command, arguments: &[String]) -> Result<Parse
 }
 
 fn known_option(command: &'static Command, name: &str) -> Result<&'static Opt, String> {
-    command
-        .options
-        .iter()
-        .find(|option| option.name == name)
-        .ok_or_else(|| {
-            let path = command.path.join(" ");
-            let hint = did_you_mean(name, command.options.iter().map(|option| option.name));
-            format!(
-                "{path} has no option {name}{hint}{}",
-                see_help(&hint, &format!("help {path}"))
-            )
-        })
+    command.options.iter().find(|option| option.name == name).ok_or_else(|| {
+        let path = command.path.join(" ");
+        let hint = did_you_mean(name, command.options.iter().map(|option| option.name));
+        format!("{path} has no option {name}{hint}{}", see_help(&hint, &format!("help {path}")))
+    })
 }
 
 /// The value `option` takes, attached to it or the next of `rest`.
@@ -201,14 +174,8 @@ fn check_count(
     words: &[String],
 ) -> Result<(), String> {
     let path = words.get(..length).unwrap_or_default().join(" ");
-    let Some(Positional {
-        placeholder, arity, ..
-    }) = command.positional
-    else {
-        return match (
-            arguments.first(),
-            continuations(words.get(..length).unwrap_or_default()),
-        ) {
+    let Some(Positional { placeholder, arity, .. }) = command.positional else {
+        return match (arguments.first(), continuations(words.get(..length).unwrap_or_default())) {
             (None, _) => Ok(()),
             (Some(extra), more) if !more.is_empty() => Err(unknown_in_group(&path, extra)),
             (Some(_), _) => Err(format!("{path} takes no arguments")),

@@ -35,12 +35,7 @@ pub struct Shell<C: VmControl> {
 impl<C: VmControl> Shell<C> {
     /// A shell for `control`.
     pub fn new(control: C) -> Self {
-        Self {
-            control,
-            editor: Editor::new(),
-            last: Status::Done,
-            ended: None,
-        }
+        Self { control, editor: Editor::new(), last: Status::Done, ended: None }
     }
 
     /// Runs what is typed on `terminal` until the machine powers off or restarts.
@@ -58,12 +53,8 @@ impl<C: VmControl> Shell<C> {
     ///
     /// A blank line or a comment changes nothing and gives the last status.
     pub fn execute(&mut self, line: &str, terminal: &mut dyn Terminal) -> Status {
-        let mut session = Session {
-            control: &mut self.control,
-            terminal,
-            last: self.last,
-            ended: None,
-        };
+        let mut session =
+            Session { control: &mut self.control, terminal, last: self.last, ended: None };
         let outcome = match words::split(line) {
             Ok(words) if words.is_empty() => return self.last,
             Ok(words) => run(&mut session, &words),

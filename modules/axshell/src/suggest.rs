@@ -10,9 +10,8 @@ const MAX_CHARS: usize = 64;
 /// `"; did you mean X?"` for the known word nearest to `typed`, or nothing when none is near.
 pub(crate) fn did_you_mean<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> String {
     let limit = (typed.chars().count() / 3).clamp(1, 2);
-    let near = known
-        .map(|word| (distance(typed, word), word))
-        .min_by_key(|(distance, _)| *distance);
+    let near =
+        known.map(|word| (distance(typed, word), word)).min_by_key(|(distance, _)| *distance);
     near.filter(|(distance, _)| *distance <= limit)
         .map(|(_, word)| format!("; did you mean {word}?"))
         .unwrap_or_default()
@@ -69,10 +68,7 @@ mod tests {
     #[test]
     fn only_near_words_are_suggested() {
         let known = ["start", "stop", "list"];
-        assert_eq!(
-            did_you_mean("strat", known.into_iter()),
-            "; did you mean start?"
-        );
+        assert_eq!(did_you_mean("strat", known.into_iter()), "; did you mean start?");
         assert_eq!(did_you_mean("xyzzy", known.into_iter()), "");
         assert_eq!(did_you_mean("", known.into_iter()), "");
         assert_eq!(did_you_mean("q", [].into_iter()), "");

@@ -8,11 +8,7 @@ use crate::control::Field;
 /// Lines of `rows` under `head`, unless that is empty, with columns as wide as their widest cell.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = head.iter().map(|cell| String::from(*cell)).collect();
-    let all = || {
-        core::iter::once(&head)
-            .filter(|head| !head.is_empty())
-            .chain(rows)
-    };
+    let all = || core::iter::once(&head).filter(|head| !head.is_empty()).chain(rows);
     let mut widths: Vec<usize> = Vec::new();
     for row in all() {
         widths.resize(widths.len().max(row.len()), 0);
@@ -37,13 +33,8 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 
 /// Lines of `fields`, each indented by `indent`.
 pub(crate) fn fields(indent: &str, fields: &[Field]) -> String {
-    let row = |field: &Field| {
-        [
-            alloc::format!("{indent}{}", field.name),
-            field.value.clone(),
-        ]
-        .into()
-    };
+    let row =
+        |field: &Field| [alloc::format!("{indent}{}", field.name), field.value.clone()].into();
     table(&[], &fields.iter().map(row).collect::<Vec<_>>())
 }
 
@@ -53,10 +44,7 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell_and_lines_end_without_blanks() {
-        let rows = [
-            ["1".into(), "é".into()].into(),
-            ["22".into(), String::new()].into(),
-        ];
+        let rows = [["1".into(), "é".into()].into(), ["22".into(), String::new()].into()];
         assert_eq!(table(&["ID", "NAME"], &rows), "ID  NAME\n1   é\n22\n");
         assert_eq!(table(&[], &[]), "");
     }

@@ -58,8 +58,7 @@ impl Write for Text<'_> {
         for part in text.split_inclusive(|c: char| c.is_control()) {
             let mut rest = part.chars();
             let last = rest.next_back().filter(|c| c.is_control());
-            self.0
-                .write(if last.is_some() { rest.as_str() } else { part }.as_bytes());
+            self.0.write(if last.is_some() { rest.as_str() } else { part }.as_bytes());
             match last {
                 Some('\n') => self.0.write(b"\r\n"),
                 Some('\t') => self.0.write(b"\t"),

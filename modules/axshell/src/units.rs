@@ -9,15 +9,8 @@ const SIZES: [(char, u32); 4] = [('K', 10), ('M', 20), ('G', 30), ('T', 40)];
 /// The bytes `text` means: a number, with K, M, G or T in either case for powers of 1024.
 pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let unit = text.chars().next_back()?.to_ascii_uppercase();
-    let shift = SIZES
-        .iter()
-        .find(|(name, _)| *name == unit)
-        .map(|(_, shift)| *shift);
-    let digits = if shift.is_some() {
-        text.get(..text.len() - 1)?
-    } else {
-        text
-    };
+    let shift = SIZES.iter().find(|(name, _)| *name == unit).map(|(_, shift)| *shift);
+    let digits = if shift.is_some() { text.get(..text.len() - 1)? } else { text };
     parse_number(digits)?.checked_mul(1 << shift.unwrap_or(0))
 }
 
@@ -26,18 +19,12 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
     let strip = |(unit, ms)| text.strip_suffix(unit).map(|digits| (digits, ms));
     let (digits, unit_ms) = units.into_iter().find_map(strip).unwrap_or((text, 1000));
-    parse_number(digits)?
-        .checked_mul(unit_ms)
-        .map(Duration::from_millis)
+    parse_number(digits)?.checked_mul(unit_ms).map(Duration::from_millis)
 }
 
 /// The number `text` means: decimal digits and nothing else.
 pub(crate) fn parse_number(text: &str) -> Option<u64> {
-    if text.starts_with('+') {
-        None
-    } else {
-        text.parse().ok()
-    }
+    if text.starts_with('+') { None } else { text.parse().ok() }
 }
 
 /// `bytes` with the largest unit that leaves a whole number, or one decimal when that number gets long.
@@ -81,17 +68,7 @@ mod tests {
         assert_eq!(parse_size("512M"), Some(512 << 20));
         assert_eq!(parse_size("1g"), Some(1 << 30));
         assert_eq!(parse_size("4096"), Some(4096));
-        for bad in [
-            "",
-            "M",
-            "-1M",
-            "+1M",
-            "1.5G",
-            "1MM",
-            "99999999999T",
-            "5€",
-            "€",
-        ] {
+        for bad in ["", "M", "-1M", "+1M", "1.5G", "1MM", "99999999999T", "5€", "€"] {
             assert_eq!(parse_size(bad), None, "{bad}");
         }
     }

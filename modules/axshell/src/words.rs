@@ -36,11 +36,7 @@ fn word(rest: &mut core::iter::Peekable<core::str::Chars<'_>>) -> Result<String,
             _ => word.push(c),
         }
     }
-    if quote.is_some() {
-        Err("a quote is not closed")
-    } else {
-        Ok(word)
-    }
+    if quote.is_some() { Err("a quote is not closed") } else { Ok(word) }
 }
 
 #[cfg(test)]

@@ -113,7 +113,10 @@ impl<A: AxArchVCpu> AxVCpu<A> {
     ) -> AxResult {
         let mut arch = match self.state() {
             VCpuState::Created => self.take(VCpuState::Created)?,
-            VCpuState::Invalid | VCpuState::Free | VCpuState::Ready | VCpuState::Running
+            VCpuState::Invalid
+            | VCpuState::Free
+            | VCpuState::Ready
+            | VCpuState::Running
             | VCpuState::Blocked => self.take(VCpuState::Free)?,
         };
         let arch = arch.arch();

@@ -176,7 +176,12 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         self.page_fault(cpu, addr, access)
     }
 
-    fn page_fault(&self, cpu: &mut Bound<'_, A>, addr: GuestPhysAddr, access: MappingFlags) -> Flow {
+    fn page_fault(
+        &self,
+        cpu: &mut Bound<'_, A>,
+        addr: GuestPhysAddr,
+        access: MappingFlags,
+    ) -> Flow {
         if !self.machine.space.handle_page_fault(addr, access) {
             let fetch = access.contains(MappingFlags::EXECUTE);
             let fault = if fetch { GuestFault::PrefetchAbort } else { GuestFault::DataAbort };
@@ -368,4 +373,3 @@ impl<H: AxVMHal, A: GuestCpu> PsciView for View<'_, H, A> {
         mapped.is_some_and(|(_, flags, _)| flags.contains(MappingFlags::EXECUTE))
     }
 }
-

@@ -81,7 +81,9 @@ impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
 fn check_supported(config: &AxVMCrateConfig) -> Result<(), AxVMError> {
     let unsupported = |what: &str| Err(AxVMError::Unsupported(String::from(what)));
     if config.devices.interrupt_mode != InterruptMode::Emulated {
-        return unsupported("interrupt_mode must be \"emulated\": the others are not supported yet");
+        return unsupported(
+            "interrupt_mode must be \"emulated\": the others are not supported yet",
+        );
     }
     if config.devices.gic == Some(GicVersion::V2) {
         return unsupported("gic must be \"v3\": GICv2 guests are not supported yet");

@@ -1,7 +1,7 @@
 //! What a VM needs of an aarch64 vCPU and of the CPU under it, beyond what every architecture has.
 
-use arm_vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig, gic};
 use alloc::sync::Arc;
+use arm_vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig, gic};
 use arm_vgic::{ListRegisters, Vgic};
 use axvcpu::{Attachment, AxArchVCpu};
 
@@ -40,7 +40,6 @@ pub trait GuestCpu:
 
     /// Forgets every translation tagged with `vmid`, everywhere.
     fn forget_vmid(vmid: u16);
-
 }
 
 /// The hardware's list registers, which hold the loaded vCPU's interrupts.

@@ -249,9 +249,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     pub(crate) fn claim_off_vcpu(&self, vcpu: usize) -> bool {
         let claimed = self.vcpus.get(vcpu).is_some_and(|seat| {
             let (off, pending) = (PowerState::Off as u8, PowerState::OnPending as u8);
-            seat.power
-                .compare_exchange(off, pending, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
+            seat.power.compare_exchange(off, pending, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         });
         if claimed {
             self.vcpus_on.fetch_add(1, Ordering::AcqRel);
@@ -321,11 +319,8 @@ impl<A: GuestCpu> Seat<A> {
         vmid: &Vmid,
         vgic: &Arc<Vgic<A::ListRegisters>>,
     ) -> Result<Self, AxVMError> {
-        let config = Aarch64VCpuCreateConfig {
-            mpidr_el1: mpidr_of(vcpu),
-            dtb_addr: 0,
-            vmid: vmid.get(),
-        };
+        let config =
+            Aarch64VCpuCreateConfig { mpidr_el1: mpidr_of(vcpu), dtb_addr: 0, vmid: vmid.get() };
         let favor = mask.map_or(0, |mask| mask.trailing_zeros() as usize);
         let vcpu = AxVCpu::new(vm_id, vcpu, favor, mask, config).map_err(AxVMError::Vcpu)?;
         let interrupts = Arc::new(LoadedInterrupts(vgic.clone()));

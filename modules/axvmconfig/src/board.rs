@@ -56,13 +56,8 @@ const KEYS: &[Key] = &[
     key("qemu", &[]),
 ];
 
-const QEMU_KEYS: &[Key] = &[
-    key("machine", &[]),
-    key("cpu", &[]),
-    key("smp", &[]),
-    key("memory", &[]),
-    key("args", &[]),
-];
+const QEMU_KEYS: &[Key] =
+    &[key("machine", &[]), key("cpu", &[]), key("smp", &[]), key("memory", &[]), key("args", &[])];
 
 impl BoardConfig {
     /// The board that `text` describes; `file_name` is for errors only.
@@ -97,9 +92,7 @@ fn read_qemu(node: &Node<'_>) -> Result<QemuConfig, ConfigError> {
     Ok(QemuConfig {
         machine: text("machine", "machine = \"virt,virtualization=on\"")?.into(),
         cpu: text("cpu", "cpu = \"cortex-a72\"")?.into(),
-        smp: fields
-            .read("smp", |node| node.integer_in(1..65))?
-            .unwrap_or(1),
+        smp: fields.read("smp", |node| node.integer_in(1..65))?.unwrap_or(1),
         memory: memory(fields.require("memory", "memory = \"2G\"")?)?,
         args: args.iter().map(argument).collect::<Result<_, _>>()?,
     })

@@ -32,12 +32,8 @@ pub struct BundleVm {
 }
 
 const KEYS: &[Key] = &[key("board", &[]), key("vm", &[])];
-const VM_KEYS: &[Key] = &[
-    key("name", &[]),
-    key("config", &[]),
-    key("autostart", &[]),
-    key("files", &[]),
-];
+const VM_KEYS: &[Key] =
+    &[key("name", &[]), key("config", &[]), key("autostart", &[]), key("files", &[])];
 
 impl BundleIndex {
     /// The index that `text` describes.
@@ -48,9 +44,7 @@ impl BundleIndex {
         let source = Source::new("bundle index", text);
         let tree = source.parse()?;
         let fields = Fields::of_file(&source, tree.get_ref(), KEYS)?;
-        let board = fields
-            .require("board", "board = \"qemu-aarch64\"")?
-            .name()?;
+        let board = fields.require("board", "board = \"qemu-aarch64\"")?.name()?;
         let mut vms: Vec<BundleVm> = Vec::new();
         for item in fields.read("vm", Node::items)?.unwrap_or_default() {
             let vm = read_vm(&item)?;
@@ -82,9 +76,7 @@ fn read_vm(item: &Node<'_>) -> Result<BundleVm, ConfigError> {
     let fields = Fields::of_table(item, VM_KEYS)?;
     Ok(BundleVm {
         name: fields.require("name", "name = \"linux-aarch64\"")?.name()?,
-        config: fields
-            .require("config", "config = \"vms/linux-aarch64.toml\"")?
-            .path()?,
+        config: fields.require("config", "config = \"vms/linux-aarch64.toml\"")?.path()?,
         autostart: fields.read("autostart", Node::boolean)?.unwrap_or(false),
         files: fields.read("files", files)?.unwrap_or_default(),
     })

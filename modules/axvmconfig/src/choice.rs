@@ -54,16 +54,8 @@ pub enum MapType {
 choice!(
     MapType,
     "map type",
-    [
-        ("alloc", Some(0), Alloc),
-        ("identical", Some(1), Identical),
-        ("reserved", Some(2), Reserved)
-    ],
-    [
-        ("MapAlloc", Alloc),
-        ("MapIdentical", Identical),
-        ("MapReserved", Reserved)
-    ]
+    [("alloc", Some(0), Alloc), ("identical", Some(1), Identical), ("reserved", Some(2), Reserved)],
+    [("MapAlloc", Alloc), ("MapIdentical", Identical), ("MapReserved", Reserved)]
 );
 
 /// What kind of guest it is; it tells the reader and changes nothing.
@@ -80,11 +72,7 @@ pub enum VmType {
 choice!(
     VmType,
     "VM type",
-    [
-        ("host", Some(0), Host),
-        ("rtos", Some(1), Rtos),
-        ("linux", Some(2), Linux)
-    ],
+    [("host", Some(0), Host), ("rtos", Some(1), Rtos), ("linux", Some(2), Linux)],
     []
 );
 
@@ -102,11 +90,7 @@ pub enum InterruptMode {
 choice!(
     InterruptMode,
     "interrupt mode",
-    [
-        ("none", None, None),
-        ("emulated", None, Emulated),
-        ("passthrough", None, Passthrough)
-    ],
+    [("none", None, None), ("emulated", None, Emulated), ("passthrough", None, Passthrough)],
     [("no_irq", None)]
 );
 
@@ -118,12 +102,7 @@ pub enum GicVersion {
     /// GICv3.
     V3,
 }
-choice!(
-    GicVersion,
-    "GIC version",
-    [("v2", Some(2), V2), ("v3", Some(3), V3)],
-    []
-);
+choice!(GicVersion, "GIC version", [("v2", Some(2), V2), ("v3", Some(3), V3)], []);
 
 /// What happens when the VM has ended by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,11 +118,7 @@ pub enum RestartPolicy {
 choice!(
     RestartPolicy,
     "restart policy",
-    [
-        ("never", None, Never),
-        ("on-failure", None, OnFailure),
-        ("always", None, Always)
-    ],
+    [("never", None, Never), ("on-failure", None, OnFailure), ("always", None, Always)],
     []
 );
 
@@ -156,12 +131,7 @@ pub enum ImageLocation {
     /// In a file system.
     Fs,
 }
-choice!(
-    ImageLocation,
-    "image location",
-    [("memory", None, Memory), ("fs", None, Fs)],
-    []
-);
+choice!(ImageLocation, "image location", [("memory", None, Memory), ("fs", None, Fs)], []);
 
 /// The device models a guest can be given, with the numbers config files use for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,21 +175,13 @@ choice!(
         ("virtio-net", Some(0xe2), VirtioNet),
         ("virtio-console", Some(0xe3), VirtioConsole)
     ],
-    [
-        ("pl011", Console),
-        ("gicr", GicRedistributor),
-        ("gicd", GicDistributor),
-        ("its", GicIts)
-    ]
+    [("pl011", Console), ("gicr", GicRedistributor), ("gicd", GicDistributor), ("its", GicIts)]
 );
 
 impl EmulatedDeviceType {
     /// Whether the device sits in a virtio-mmio slot.
     #[must_use]
     pub const fn is_virtio(self) -> bool {
-        matches!(
-            self,
-            Self::VirtioBlk | Self::VirtioNet | Self::VirtioConsole
-        )
+        matches!(self, Self::VirtioBlk | Self::VirtioNet | Self::VirtioConsole)
     }
 }

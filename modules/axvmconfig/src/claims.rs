@@ -53,10 +53,8 @@ impl Claim {
     ) -> Result<Self, ConfigError> {
         let end = base.checked_add(size).filter(|end| *end <= SPACE_END);
         let Some(end) = end else {
-            let message = format!(
-                "{} ends beyond the guest-physical space: {base:#x} + {size:#x}",
-                node.key
-            );
+            let message =
+                format!("{} ends beyond the guest-physical space: {base:#x} + {size:#x}", node.key);
             return Err(node.error(message, "allowed: an end of 0x1_0000_0000_0000 at most"));
         };
         Ok(Self {
@@ -168,10 +166,7 @@ pub(crate) fn check_in_memory(node: &Node<'_>, claims: &[Claim]) -> Result<(), C
         return Ok(());
     }
     let regions: Vec<String> = memory().map(|claim| shown(&claim.range)).collect();
-    let message = format!(
-        "{} is {address:#x}, where the guest has no memory",
-        node.key
-    );
+    let message = format!("{} is {address:#x}, where the guest has no memory", node.key);
     Err(node.error(message, format!("allowed: {}", regions.join(", "))))
 }
 

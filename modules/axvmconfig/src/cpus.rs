@@ -34,10 +34,9 @@ pub(crate) fn distinct(node: &Node<'_>, cpu_num: usize) -> Result<Vec<usize>, Co
 /// A list of masks of host CPUs, one for each vCPU.
 pub(crate) fn masks(node: &Node<'_>, cpu_num: usize) -> Result<Vec<usize>, ConfigError> {
     let mask = |item: &Node<'_>| match item.integer()? {
-        0 => Err(item.error(
-            format!("{} cannot be 0", item.key),
-            "allowed: a mask with a CPU in it",
-        )),
+        0 => {
+            Err(item.error(format!("{} cannot be 0", item.key), "allowed: a mask with a CPU in it"))
+        }
         mask => Ok(mask),
     };
     per_vcpu(node, cpu_num)?.iter().map(mask).collect()
@@ -58,7 +57,5 @@ fn host_cpus(node: &Node<'_>) -> Result<usize, ConfigError> {
         let message = format!("{} names no CPU", node.key);
         return Err(node.error(message, "allowed: a list such as [0, 1]"));
     }
-    items.iter().try_fold(0, |mask, item| {
-        Ok(mask | 1 << item.integer_in(0..HOST_CPUS)?)
-    })
+    items.iter().try_fold(0, |mask, item| Ok(mask | 1 << item.integer_in(0..HOST_CPUS)?))
 }

@@ -147,9 +147,7 @@ pub(crate) fn read_emulated(
             record.require("emu_type", "type = \"console\"")?.choice()?;
         records.push((item, record, kind));
     }
-    let listed = records
-        .iter()
-        .any(|(_, _, kind)| *kind == EmulatedDeviceType::Console);
+    let listed = records.iter().any(|(_, _, kind)| *kind == EmulatedDeviceType::Console);
     let mut devices = Vec::new();
     if wants_default_console(fields, listed)? {
         devices.push(default_console(claims, taken));
@@ -177,12 +175,7 @@ fn wants_default_console(fields: &Fields<'_>, listed: bool) -> Result<bool, Conf
 /// The serial console of the board.
 fn default_console(claims: &mut Vec<Claim>, taken: &mut Taken) -> EmulatedDeviceConfig {
     const NAME: &str = "console";
-    claims.push(Claim::of_board(
-        "the console",
-        Owner::Emulated,
-        CONSOLE_BASE,
-        CONSOLE_SIZE,
-    ));
+    claims.push(Claim::of_board("the console", Owner::Emulated, CONSOLE_BASE, CONSOLE_SIZE));
     taken.names.insert(NAME.into(), "the console".into());
     taken.irqs.insert(CONSOLE_IRQ, "the console".into());
     EmulatedDeviceConfig {
@@ -205,11 +198,7 @@ struct Place {
 /// Where the board has a device that the file does not place; virtio devices take the first free slot.
 fn default_place(kind: EmulatedDeviceType, devices: &[EmulatedDeviceConfig]) -> Option<Place> {
     if kind == EmulatedDeviceType::Console {
-        return Some(Place {
-            base: CONSOLE_BASE,
-            length: CONSOLE_SIZE,
-            irq: CONSOLE_IRQ,
-        });
+        return Some(Place { base: CONSOLE_BASE, length: CONSOLE_SIZE, irq: CONSOLE_IRQ });
     }
     if !kind.is_virtio() {
         return None;
@@ -262,10 +251,7 @@ fn read_device(
         length: place.length,
         irq_id: place.irq,
         emu_type: kind,
-        cfg_list: numbers
-            .iter()
-            .map(Node::integer)
-            .collect::<Result<_, _>>()?,
+        cfg_list: numbers.iter().map(Node::integer).collect::<Result<_, _>>()?,
     })
 }
 
@@ -277,10 +263,7 @@ pub(crate) fn read_passthrough(
 ) -> Result<Vec<PassThroughDeviceConfig>, ConfigError> {
     let row = ["name", "base_gpa", "base_hpa", "length", "irq_id"];
     let mut devices = Vec::new();
-    for item in fields
-        .read("passthrough_devices", Node::items)?
-        .unwrap_or_default()
-    {
+    for item in fields.read("passthrough_devices", Node::items)?.unwrap_or_default() {
         let record = Fields::of_record(&item, PASSTHROUGH_KEYS, &row, 0)?;
         let device = read_host_device(&record, taken)?;
         let offset = device.base_hpa.wrapping_sub(device.base_gpa);
@@ -303,15 +286,9 @@ fn read_host_device(
     let length_bytes = nonzero(length)?;
     if base_gpa % PAGE != base_hpa % PAGE {
         let message = format!("{base_hpa:#x} does not lie in its page where {base_gpa:#x} does");
-        return Err(hpa.error(
-            message,
-            "allowed: the same low 12 bits in base_hpa and base_gpa",
-        ));
+        return Err(hpa.error(message, "allowed: the same low 12 bits in base_hpa and base_gpa"));
     }
-    if base_hpa
-        .checked_add(length_bytes)
-        .is_none_or(|end| end > SPACE_END)
-    {
+    if base_hpa.checked_add(length_bytes).is_none_or(|end| end > SPACE_END) {
         let message = format!("{} ends beyond the host's address space", length.key);
         return Err(length.error(message, "allowed: an end of 0x1_0000_0000_0000 at most"));
     }

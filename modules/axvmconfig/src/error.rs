@@ -47,18 +47,10 @@ const GUTTER: usize = 4;
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Excerpt {
-            text,
-            before,
-            carets,
-        } = &*self.excerpt;
+        let Excerpt { text, before, carets } = &*self.excerpt;
         let digits = self.line.checked_ilog10().unwrap_or(0) as usize + 1;
         let gutter = digits.max(GUTTER);
-        writeln!(
-            out,
-            "{}:{}:{}: {}",
-            self.file, self.line, self.column, self.message
-        )?;
+        writeln!(out, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
         writeln!(out, "{:>gutter$} | {text}", self.line)?;
         write!(out, "{:gutter$} | {:before$}{:^>carets$}", "", "", "")?;
         if !self.hint.is_empty() {

@@ -41,11 +41,7 @@ pub(crate) const fn key_of(
     name: &'static str,
     aliases: &'static [&'static str],
 ) -> Key {
-    Key {
-        name,
-        aliases,
-        section,
-    }
+    Key { name, aliases, section }
 }
 
 impl Key {
@@ -117,12 +113,7 @@ impl<'s> Fields<'s> {
     }
 
     fn empty(source: &'s Source<'s>, path: String, place: Range<usize>) -> Self {
-        Self {
-            source,
-            path,
-            place,
-            found: BTreeMap::new(),
-        }
+        Self { source, path, place, found: BTreeMap::new() }
     }
 
     /// Takes up the entries of `table`, in the order of the file, so that the first mistake is the one reported.
@@ -167,11 +158,7 @@ impl<'s> Fields<'s> {
             let message = format!("unknown key {}", quoted(name));
             return Err(self.source.error(written.span(), &path, message, hint));
         };
-        self.insert(
-            key.name,
-            written.span(),
-            Node::new(self.source, path, value),
-        )
+        self.insert(key.name, written.span(), Node::new(self.source, path, value))
     }
 
     fn insert(
@@ -197,8 +184,7 @@ impl<'s> Fields<'s> {
 
     /// An error at the table itself.
     pub(crate) fn error(&self, message: impl Into<String>, hint: impl Into<String>) -> ConfigError {
-        self.source
-            .error(self.place.clone(), &self.path, message, hint)
+        self.source.error(self.place.clone(), &self.path, message, hint)
     }
 
     /// The value of the key, if the file has it.

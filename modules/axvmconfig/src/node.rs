@@ -33,18 +33,12 @@ impl<'s> Node<'s> {
         key: String,
         value: &'s Spanned<DeValue<'s>>,
     ) -> Self {
-        Self {
-            source,
-            key,
-            span: value.span(),
-            value: value.get_ref(),
-        }
+        Self { source, key, span: value.span(), value: value.get_ref() }
     }
 
     /// An error at this value.
     pub(crate) fn error(&self, message: impl Into<String>, hint: impl Into<String>) -> ConfigError {
-        self.source
-            .error(self.span.clone(), &self.key, message, hint)
+        self.source.error(self.span.clone(), &self.key, message, hint)
     }
 
     fn wrong_type(&self, allowed: &str) -> ConfigError {
@@ -57,18 +51,12 @@ impl<'s> Node<'s> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        self.error(
-            format!("{} cannot be {found}", self.key),
-            format!("allowed: {allowed}"),
-        )
+        self.error(format!("{} cannot be {found}", self.key), format!("allowed: {allowed}"))
     }
 
     /// A string of `least` to `most` bytes without control characters.
     pub(crate) fn string(&self, least: usize, most: usize) -> Result<&'s str, ConfigError> {
-        let text = self
-            .value
-            .as_str()
-            .ok_or_else(|| self.wrong_type("a string"))?;
+        let text = self.value.as_str().ok_or_else(|| self.wrong_type("a string"))?;
         if text.len() < least || text.len() > most {
             let message = format!("{} has {} bytes", self.key, text.len());
             return Err(self.error(message, format!("allowed: {least} to {most}")));
@@ -88,10 +76,7 @@ impl<'s> Node<'s> {
     /// A name that the shell, too, can take: letters, digits, `_` and `-`.
     pub(crate) fn name(&self) -> Result<String, ConfigError> {
         const ALLOWED: &str = "allowed: 1 to 32 letters, digits, \"_\" and \"-\"";
-        let text = self
-            .value
-            .as_str()
-            .ok_or_else(|| self.wrong_type("a string"))?;
+        let text = self.value.as_str().ok_or_else(|| self.wrong_type("a string"))?;
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
         if text.is_empty() || text.len() > 32 || !text.bytes().all(fits) {
             let message = format!("{} cannot be {}", self.key, quoted(text));
@@ -102,17 +87,12 @@ impl<'s> Node<'s> {
 
     /// `true` or `false`.
     pub(crate) fn boolean(&self) -> Result<bool, ConfigError> {
-        self.value
-            .as_bool()
-            .ok_or_else(|| self.wrong_type("true or false"))
+        self.value.as_bool().ok_or_else(|| self.wrong_type("true or false"))
     }
 
     /// An integer from 0.
     pub(crate) fn integer(&self) -> Result<usize, ConfigError> {
-        let integer = self
-            .value
-            .as_integer()
-            .ok_or_else(|| self.wrong_type("an integer"))?;
+        let integer = self.value.as_integer().ok_or_else(|| self.wrong_type("an integer"))?;
         self.number(integer)
     }
 
@@ -174,9 +154,7 @@ impl<'s> Node<'s> {
 
     /// A table.
     pub(crate) fn table(&self) -> Result<&'s DeTable<'s>, ConfigError> {
-        self.value
-            .as_table()
-            .ok_or_else(|| self.wrong_type("a table, in { } or under a [header]"))
+        self.value.as_table().ok_or_else(|| self.wrong_type("a table, in { } or under a [header]"))
     }
 
     /// The entries of a table whose keys are free.
@@ -191,10 +169,7 @@ impl<'s> Node<'s> {
 
     /// The items of a list.
     pub(crate) fn items(&self) -> Result<Vec<Node<'s>>, ConfigError> {
-        let array = self
-            .value
-            .as_array()
-            .ok_or_else(|| self.wrong_type("a list, in [ ]"))?;
+        let array = self.value.as_array().ok_or_else(|| self.wrong_type("a list, in [ ]"))?;
         if array.len() > MAX_ITEMS {
             let message = format!("{} has {} items", self.key, array.len());
             return Err(self.error(message, format!("allowed: {MAX_ITEMS} at most")));
@@ -225,16 +200,11 @@ fn parse_size(text: &str) -> Option<usize> {
 
 fn by_word<T: Choice>(word: &str) -> Option<T> {
     let all = T::ALL.iter().map(|(known, _, value)| (*known, *value));
-    all.chain(T::ALIASES.iter().copied())
-        .find(|(known, _)| *known == word)
-        .map(|(_, value)| value)
+    all.chain(T::ALIASES.iter().copied()).find(|(known, _)| *known == word).map(|(_, value)| value)
 }
 
 fn by_number<T: Choice>(number: usize) -> Option<T> {
-    T::ALL
-        .iter()
-        .find(|(_, known, _)| *known == Some(number))
-        .map(|(_, _, value)| *value)
+    T::ALL.iter().find(|(_, known, _)| *known == Some(number)).map(|(_, _, value)| *value)
 }
 
 /// What `T` may be: its words, and behind them its numbers.
@@ -244,13 +214,7 @@ fn words<T: Choice>() -> String {
     let numbers: Vec<String> = T::ALL
         .iter()
         .filter_map(|(_, number, _)| *number)
-        .map(|number| {
-            if number < 10 {
-                format!("{number}")
-            } else {
-                format!("{number:#x}")
-            }
-        })
+        .map(|number| if number < 10 { format!("{number}") } else { format!("{number:#x}") })
         .collect();
     if !numbers.is_empty() {
         // Writing to a String cannot fail.

@@ -68,19 +68,12 @@ pub(crate) fn read(
     let mut regions = Vec::new();
     if let Some(node) = fields.get("memory") {
         let size = page_multiple(node, node.size()?)?;
-        let region = VmMemConfig {
-            gpa: RAM_BASE,
-            size,
-            flags: RegionFlags::RWX,
-            map_type: MapType::Alloc,
-        };
+        let region =
+            VmMemConfig { gpa: RAM_BASE, size, flags: RegionFlags::RWX, map_type: MapType::Alloc };
         claims.push(Claim::at(node, Owner::Memory, RAM_BASE, size)?);
         regions.push(region);
     }
-    for item in fields
-        .read("memory_regions", Node::items)?
-        .unwrap_or_default()
-    {
+    for item in fields.read("memory_regions", Node::items)?.unwrap_or_default() {
         let region = read_region(&item)?;
         claims.push(Claim::at(&item, Owner::Memory, region.gpa, region.size)?);
         regions.push(region);

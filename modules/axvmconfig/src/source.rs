@@ -127,24 +127,11 @@ fn chars(line: &str, bytes: usize) -> usize {
 
 /// The part of `line` around the character `column`.
 fn excerpt(line: &str, column: usize, length: usize) -> Excerpt {
-    let skipped = if column > SHOWN_BEFORE {
-        column - SHOWN_BEFORE / 2
-    } else {
-        0
-    };
-    let text: String = line
-        .chars()
-        .skip(skipped)
-        .take(SHOWN)
-        .map(printable)
-        .collect();
+    let skipped = if column > SHOWN_BEFORE { column - SHOWN_BEFORE / 2 } else { 0 };
+    let text: String = line.chars().skip(skipped).take(SHOWN).map(printable).collect();
     let before = column - skipped;
     let room = text.chars().count().saturating_sub(before);
-    Excerpt {
-        before,
-        carets: length.min(room).max(1),
-        text,
-    }
+    Excerpt { before, carets: length.min(room).max(1), text }
 }
 
 /// One character that moves the cursor by one.

@@ -32,12 +32,9 @@ fn distance(a: &str, b: &str) -> usize {
         let mut row = Vec::with_capacity(last.len());
         row.push(i + 1);
         for (j, to) in b.iter().enumerate() {
-            let edited = (at(&last, j) + cost(*from, *to))
-                .min(at(&last, j + 1) + 1)
-                .min(at(&row, j) + 1);
-            let before = j
-                .checked_sub(1)
-                .and_then(|left| b.get(left).map(|byte| (left, *byte)));
+            let edited =
+                (at(&last, j) + cost(*from, *to)).min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let before = j.checked_sub(1).and_then(|left| b.get(left).map(|byte| (left, *byte)));
             let swapped = match (previous, before) {
                 (Some(above), Some((left, byte))) if cost(above, *to) + cost(*from, byte) == 0 => {
                     at(&before_last, left) + 1

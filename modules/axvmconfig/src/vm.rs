@@ -173,23 +173,13 @@ impl AxVMCrateConfig {
             &devices.emu_devices,
         ));
         claims::check(&source, claims)?;
-        Ok(Self {
-            base,
-            kernel,
-            memory_regions,
-            devices,
-        })
+        Ok(Self { base, kernel, memory_regions, devices })
     }
 
     /// Every file the VM needs, as written: kernel, firmware, device tree, ramdisk, disk.
     pub fn image_paths(&self) -> impl Iterator<Item = &str> {
         let kernel = &self.kernel;
-        let others = [
-            &kernel.bios_path,
-            &kernel.dtb_path,
-            &kernel.ramdisk_path,
-            &kernel.disk_path,
-        ];
+        let others = [&kernel.bios_path, &kernel.dtb_path, &kernel.ramdisk_path, &kernel.disk_path];
         core::iter::once(kernel.kernel_path.as_str())
             .chain(others.into_iter().filter_map(Option::as_deref))
     }
@@ -198,9 +188,7 @@ impl AxVMCrateConfig {
     #[must_use]
     pub fn memory_total(&self) -> usize {
         // Regions are disjoint and lie within 48 bits: the sum cannot saturate.
-        self.memory_regions
-            .iter()
-            .fold(0, |sum, region| sum.saturating_add(region.size))
+        self.memory_regions.iter().fold(0, |sum, region| sum.saturating_add(region.size))
     }
 
     /// For each vCPU: its number, the mask of host CPUs it may run on if the file says, and its number as the
@@ -219,18 +207,11 @@ impl AxVMCrateConfig {
 }
 
 /// The addresses that have to lie in guest memory.
-const ADDRESSES: &[&str] = &[
-    "entry_point",
-    "kernel_load_addr",
-    "bios_load_addr",
-    "dtb_load_addr",
-    "ramdisk_load_addr",
-];
+const ADDRESSES: &[&str] =
+    &["entry_point", "kernel_load_addr", "bios_load_addr", "dtb_load_addr", "ramdisk_load_addr"];
 
 fn read_base(fields: &Fields<'_>) -> Result<BaseConfig, ConfigError> {
-    let cpu_num = fields
-        .read("cpu_num", |node| node.integer_in(1..MAX_VCPUS + 1))?
-        .unwrap_or(1);
+    let cpu_num = fields.read("cpu_num", |node| node.integer_in(1..MAX_VCPUS + 1))?.unwrap_or(1);
     fields.exclude("affinity", "phys_cpu_sets")?;
     let sets = match fields.get("affinity") {
         Some(node) => Some(cpus::affinity(node, cpu_num)?),
@@ -244,9 +225,7 @@ fn read_base(fields: &Fields<'_>) -> Result<BaseConfig, ConfigError> {
         cpu_num,
         phys_cpu_ids: fields.read("phys_cpu_ids", |node| cpus::distinct(node, cpu_num))?,
         phys_cpu_sets: sets,
-        weight: weight
-            .and_then(|weight| u32::try_from(weight).ok())
-            .unwrap_or(100),
+        weight: weight.and_then(|weight| u32::try_from(weight).ok()).unwrap_or(100),
         restart: fields.read("restart", Node::choice)?.unwrap_or_default(),
     })
 }
@@ -257,9 +236,7 @@ fn read_kernel(fields: &Fields<'_>) -> Result<KernelConfig, ConfigError> {
     let cmdline = fields.read("cmdline", |node| node.string(0, MAX_CMDLINE))?;
     Ok(KernelConfig {
         entry_point: address("entry_point")?,
-        kernel_path: fields
-            .require("kernel_path", "kernel = \"Image\"")?
-            .path()?,
+        kernel_path: fields.require("kernel_path", "kernel = \"Image\"")?.path()?,
         kernel_load_addr: address("kernel_load_addr")?,
         bios_path: path("bios_path")?,
         bios_load_addr: address("bios_load_addr")?,
@@ -268,9 +245,7 @@ fn read_kernel(fields: &Fields<'_>) -> Result<KernelConfig, ConfigError> {
         ramdisk_path: path("ramdisk_path")?,
         ramdisk_load_addr: address("ramdisk_load_addr")?,
         disk_path: path("disk_path")?,
-        image_location: fields
-            .read("image_location", Node::choice)?
-            .unwrap_or_default(),
+        image_location: fields.read("image_location", Node::choice)?.unwrap_or_default(),
         cmdline: cmdline.unwrap_or_default().into(),
     })
 }
@@ -283,9 +258,7 @@ fn read_devices(
     Ok(DevicesConfig {
         emu_devices: device::read_emulated(fields, claims, &mut taken)?,
         passthrough_devices: device::read_passthrough(fields, claims, &mut taken)?,
-        interrupt_mode: fields
-            .read("interrupt_mode", Node::choice)?
-            .unwrap_or_default(),
+        interrupt_mode: fields.read("interrupt_mode", Node::choice)?.unwrap_or_default(),
         gic: fields.read("gic", Node::choice)?,
     })
 }

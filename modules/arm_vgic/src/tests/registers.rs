@@ -119,7 +119,7 @@ fn registers_past_the_last_interrupt_are_ignored() {
             for (base, per_byte) in
                 [(0x80, 8), (ISENABLER, 8), (ISPENDR, 8), (ISACTIVER, 8), (ICFGR, 4)]
             {
-                let offset = base + (intid / per_byte & !3);
+                let offset = base + ((intid / per_byte) & !3);
                 bench.gicd(0, offset, u32::MAX);
                 let first = offset.wrapping_sub(base) * per_byte;
                 let read = bench.access(false, 0, offset);

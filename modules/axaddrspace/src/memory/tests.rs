@@ -1,10 +1,5 @@
 //! Copies across pages and regions, and everything that must be refused.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::expect_used
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
 use std::{vec, vec::Vec};
 
@@ -33,25 +28,13 @@ fn guest() -> (Machine, AddrSpace<Fake>) {
     machine.take(RAM_BASE + 15 * MIB_2, MIB_2);
     machine.scribble(RAM_BASE + 15 * MIB_2, MIB_2, 0);
     let mut space = AddrSpace::new_empty(gpa(0), 1 << 39).unwrap();
-    space
-        .map_alloc(gpa(BASE), 3 * MIB_2 - PAGE, RW, Populate::Now)
-        .unwrap();
+    space.map_alloc(gpa(BASE), 3 * MIB_2 - PAGE, RW, Populate::Now).unwrap();
     let linear = (RAM_BASE + 15 * MIB_2).into();
-    space
-        .map_linear(gpa(BASE + 3 * MIB_2 - PAGE), linear, MIB_2, RW)
-        .unwrap();
-    space
-        .map_alloc(gpa(BASE + 4 * MIB_2 - PAGE), PAGE, RW, Populate::Now)
-        .unwrap();
-    space
-        .map_alloc(gpa(LAZY), MIB_2, RW, Populate::Lazily)
-        .unwrap();
-    space
-        .map_alloc(gpa(ROM), PAGE, MappingFlags::READ, Populate::Now)
-        .unwrap();
-    space
-        .map_linear(gpa(DEVICE), 0.into(), PAGE, RW | MappingFlags::DEVICE)
-        .unwrap();
+    space.map_linear(gpa(BASE + 3 * MIB_2 - PAGE), linear, MIB_2, RW).unwrap();
+    space.map_alloc(gpa(BASE + 4 * MIB_2 - PAGE), PAGE, RW, Populate::Now).unwrap();
+    space.map_alloc(gpa(LAZY), MIB_2, RW, Populate::Lazily).unwrap();
+    space.map_alloc(gpa(ROM), PAGE, MappingFlags::READ, Populate::Now).unwrap();
+    space.map_linear(gpa(DEVICE), 0.into(), PAGE, RW | MappingFlags::DEVICE).unwrap();
     machine.events();
     (machine, space)
 }
@@ -67,9 +50,8 @@ fn copies_cross_pages_blocks_and_regions() {
         let most = [16, 5000, MIB_2 * 2][random.below(3)];
         let length = 1 + random.below((size - at).min(most));
         if random.below(2) == 0 {
-            let data: Vec<u8> = (0..length)
-                .map(|i| round.wrapping_add(i.to_le_bytes()[0]))
-                .collect();
+            let data: Vec<u8> =
+                (0..length).map(|i| round.wrapping_add(i.to_le_bytes()[0])).collect();
             space.write(gpa(BASE + at), &data).unwrap();
             model[at..at + length].copy_from_slice(&data);
         } else {
@@ -91,9 +73,7 @@ fn untouched_lazy_memory_reads_as_zeros_and_stays_untouched() {
     space.read(gpa(LAZY + 100), &mut out).unwrap();
     assert_eq!(out, [0; 5000]);
     assert_eq!(machine.used_bytes(), used);
-    space
-        .write_of(gpa(LAZY + 8), 0x1122_3344_5566_7788u64)
-        .unwrap();
+    space.write_of(gpa(LAZY + 8), 0x1122_3344_5566_7788u64).unwrap();
     assert_eq!(space.read_of::<u32>(gpa(LAZY + 12)), Ok(0x1122_3344));
     assert_eq!(machine.used_bytes() - used, MIB_2);
 }
@@ -164,10 +144,7 @@ fn read_only_memory_is_written_by_the_loader_alone() {
     assert_eq!(space.write_of(gpa(ROM), 1u32), Err(refused));
     assert_eq!(AxError::from(refused), AxError::PermissionDenied);
     space.write_image(gpa(ROM), b"firmware").unwrap();
-    assert_eq!(
-        space.read_of::<u64>(gpa(ROM)),
-        Ok(u64::from_le_bytes(*b"firmware"))
-    );
+    assert_eq!(space.read_of::<u64>(gpa(ROM)), Ok(u64::from_le_bytes(*b"firmware")));
 }
 
 #[test]

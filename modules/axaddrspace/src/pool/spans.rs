@@ -69,31 +69,18 @@ impl Spans {
 
     /// The span that overlaps `wanted`, or else the next above it, or else the next below it.
     pub(super) fn nearest(&self, wanted: Span) -> Option<Span> {
-        self.0
-            .get(self.position(wanted.start))
-            .or_else(|| self.0.last())
-            .copied()
+        self.0.get(self.position(wanted.start)).or_else(|| self.0.last()).copied()
     }
 
     /// Adds `new`, of which nothing is in the set, into reserved room; joins what touches.
     pub(super) fn insert(&mut self, new: Span) {
         let first = self.0.partition_point(|span| span.end < new.start);
-        let touching = self
-            .0
-            .iter()
-            .skip(first)
-            .take_while(|span| span.start <= new.end)
-            .count();
+        let touching = self.0.iter().skip(first).take_while(|span| span.start <= new.end).count();
         let beyond = first.saturating_add(touching);
-        let joined = self
-            .0
-            .iter()
-            .skip(first)
-            .take(touching)
-            .fold(new, |joined, span| Span {
-                start: joined.start.min(span.start),
-                end: joined.end.max(span.end),
-            });
+        let joined = self.0.iter().skip(first).take(touching).fold(new, |joined, span| Span {
+            start: joined.start.min(span.start),
+            end: joined.end.max(span.end),
+        });
         self.0.splice(first..beyond, [joined]);
     }
 
@@ -103,10 +90,7 @@ impl Spans {
         let Some(span) = self.0.get_mut(index) else {
             return;
         };
-        let right = Span {
-            start: taken.end,
-            end: span.end,
-        };
+        let right = Span { start: taken.end, end: span.end };
         span.end = taken.start;
         match (span.len() > 0, right.len() > 0) {
             (true, true) => self.0.insert(index.saturating_add(1), right),

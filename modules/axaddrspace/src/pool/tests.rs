@@ -1,10 +1,5 @@
 //! The frame pool against a bitmap, and its manners.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::expect_used
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
 use std::{format, vec, vec::Vec};
 
@@ -24,9 +19,7 @@ fn pool(ranges: &[(usize, usize)]) -> FramePool {
 }
 
 fn ranges(pool: &FramePool) -> Vec<(usize, usize)> {
-    pool.free_ranges()
-        .map(|(base, size)| (base.as_usize(), size))
-        .collect()
+    pool.free_ranges().map(|(base, size)| (base.as_usize(), size)).collect()
 }
 
 /// One `bool` for each frame, searched from end to end.
@@ -89,14 +82,8 @@ fn a_long_random_life_agrees_with_a_bitmap() {
             assert_eq!(ranges(&pool), model.runs());
         }
         let runs = model.runs();
-        assert_eq!(
-            pool.free_bytes(),
-            runs.iter().map(|run| run.1).sum::<usize>()
-        );
-        assert_eq!(
-            pool.largest_free_block(),
-            runs.iter().map(|run| run.1).max().unwrap_or(0)
-        );
+        assert_eq!(pool.free_bytes(), runs.iter().map(|run| run.1).sum::<usize>());
+        assert_eq!(pool.largest_free_block(), runs.iter().map(|run| run.1).max().unwrap_or(0));
         assert_eq!(pool.total_bytes(), Bitmap::FRAMES * PAGE);
     }
 }
@@ -138,11 +125,7 @@ fn step(random: &mut Random, pool: &mut FramePool, model: &mut Bitmap) {
 
 #[test]
 fn neighbours_merge_whatever_the_order_of_donation() {
-    let pool = pool(&[
-        (0x8000_0000, MIB_2),
-        (0x8040_0000, MIB_2),
-        (0x8020_0000, MIB_2),
-    ]);
+    let pool = pool(&[(0x8000_0000, MIB_2), (0x8040_0000, MIB_2), (0x8020_0000, MIB_2)]);
     assert_eq!(ranges(&pool), [(0x8000_0000, 3 * MIB_2)]);
     assert_eq!(pool.total_bytes(), 3 * MIB_2);
 }
@@ -153,13 +136,7 @@ fn memory_is_donated_once() {
     pool.alloc(MIB_2, PAGE).unwrap();
     for base in [0x8000_0000, 0x7ff0_0000, 0x801f_f000] {
         let refused = pool.donate(pa(base), MIB_2);
-        assert_eq!(
-            refused,
-            Err(PoolError::AlreadyDonated {
-                base: pa(base),
-                size: MIB_2
-            })
-        );
+        assert_eq!(refused, Err(PoolError::AlreadyDonated { base: pa(base), size: MIB_2 }));
     }
     assert_eq!((pool.free_bytes(), pool.total_bytes()), (0, MIB_2));
 }
@@ -172,9 +149,7 @@ fn table_frames_leave_the_big_blocks_whole() {
         assert!(pool.alloc(PAGE, PAGE).unwrap().as_usize() < 0x4440_0000);
     }
     assert_eq!(pool.alloc(GIB, GIB), Some(pa(0x8000_0000)));
-    let blocks = (0..)
-        .take_while(|_| pool.alloc(MIB_2, MIB_2).is_some())
-        .count();
+    let blocks = (0..).take_while(|_| pool.alloc(MIB_2, MIB_2).is_some()).count();
     assert_eq!(blocks, (0x8000_0000 - 0x4440_0000) / MIB_2);
 }
 
@@ -220,36 +195,18 @@ fn a_wrong_free_changes_nothing() {
     let frame = pool.alloc(PAGE, PAGE).unwrap();
     let before = ranges(&pool);
     let never = pa(0x9000_0000);
-    assert_eq!(
-        pool.free(never, PAGE),
-        Err(PoolError::NotDonated {
-            base: never,
-            size: PAGE
-        })
-    );
+    assert_eq!(pool.free(never, PAGE), Err(PoolError::NotDonated { base: never, size: PAGE }));
     assert_eq!(
         pool.free(frame, MIB_2 + PAGE),
-        Err(PoolError::NotDonated {
-            base: frame,
-            size: MIB_2 + PAGE
-        })
+        Err(PoolError::NotDonated { base: frame, size: MIB_2 + PAGE })
     );
     assert_eq!(
         pool.free(frame, 2 * PAGE),
-        Err(PoolError::DoubleFree {
-            base: frame,
-            size: 2 * PAGE
-        })
+        Err(PoolError::DoubleFree { base: frame, size: 2 * PAGE })
     );
     assert_eq!(ranges(&pool), before);
     pool.free(frame, PAGE).unwrap();
-    assert_eq!(
-        pool.free(frame, PAGE),
-        Err(PoolError::DoubleFree {
-            base: frame,
-            size: PAGE
-        })
-    );
+    assert_eq!(pool.free(frame, PAGE), Err(PoolError::DoubleFree { base: frame, size: PAGE }));
     assert_eq!(pool.free_bytes(), MIB_2);
 }
 
@@ -262,26 +219,15 @@ fn senseless_requests_are_refused() {
     assert_eq!(pool.alloc(PAGE, 3 * PAGE), None);
     assert_eq!(pool.alloc(usize::MAX, PAGE), None);
     assert_eq!(pool.alloc(PAGE, 1 << 63), None);
-    for (base, size) in [
-        (0x8000_0001, PAGE),
-        (0x8000_0000, 0),
-        (top, 2 * PAGE),
-        (0, usize::MAX),
-    ] {
-        let bad = Err(PoolError::BadRange {
-            base: pa(base),
-            size,
-        });
+    for (base, size) in [(0x8000_0001, PAGE), (0x8000_0000, 0), (top, 2 * PAGE), (0, usize::MAX)] {
+        let bad = Err(PoolError::BadRange { base: pa(base), size });
         assert_eq!(pool.alloc_at(pa(base), size), bad);
         assert_eq!(pool.free(pa(base), size), bad);
         assert_eq!(pool.donate(pa(base), size), bad);
     }
     assert_eq!(
         pool.donate(pa(0x9000_0000), PAGE + 1),
-        Err(PoolError::BadRange {
-            base: pa(0x9000_0000),
-            size: PAGE + 1
-        })
+        Err(PoolError::BadRange { base: pa(0x9000_0000), size: PAGE + 1 })
     );
 }
 
@@ -289,14 +235,7 @@ fn senseless_requests_are_refused() {
 fn an_empty_pool_has_nothing() {
     let mut pool = FramePool::new();
     assert_eq!(pool.alloc(PAGE, PAGE), None);
-    assert_eq!(
-        (
-            pool.free_bytes(),
-            pool.total_bytes(),
-            pool.largest_free_block()
-        ),
-        (0, 0, 0)
-    );
+    assert_eq!((pool.free_bytes(), pool.total_bytes(), pool.largest_free_block()), (0, 0, 0));
     let refused = pool.alloc_at(pa(0x8000_0000), PAGE).unwrap_err();
     assert!(
         format!("{refused}").ends_with("free nearby is nothing, the largest free range is nothing")

@@ -1,10 +1,5 @@
 //! Mapping, splitting, faulting and giving back, on a host made of heap.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::expect_used
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::{collections::BTreeMap, string::ToString, thread, vec::Vec};
@@ -44,9 +39,7 @@ fn a_linear_mapping_uses_the_biggest_blocks() {
     let mut space = space();
     let size = GIB + 2 * MIB_2 + 2 * PAGE;
     let start = BASE - MIB_2 - PAGE;
-    space
-        .map_linear(gpa(start), (ELSEWHERE - MIB_2 - PAGE).into(), size, RW)
-        .unwrap();
+    space.map_linear(gpa(start), (ELSEWHERE - MIB_2 - PAGE).into(), size, RW).unwrap();
     for (at, expected) in [
         (BASE - MIB_2 - PAGE, PageSize::Size4K),
         (BASE - MIB_2, PageSize::Size2M),
@@ -58,10 +51,7 @@ fn a_linear_mapping_uses_the_biggest_blocks() {
     for at in [start, BASE - 1, BASE + 0x1234_5678, start + size - 1] {
         assert_eq!(host(&space, at), Some(ELSEWHERE + at - BASE));
     }
-    assert_eq!(
-        (host(&space, start - 1), host(&space, start + size)),
-        (None, None)
-    );
+    assert_eq!((host(&space, start - 1), host(&space, start + size)), (None, None));
     drop(space);
     assert_eq!(machine.used_bytes(), 0);
 }
@@ -70,12 +60,8 @@ fn a_linear_mapping_uses_the_biggest_blocks() {
 fn blocks_need_both_addresses_aligned() {
     let _machine = Machine::new(2048 * PAGE);
     let mut space = space();
-    space
-        .map_linear(gpa(BASE), (ELSEWHERE + PAGE).into(), MIB_2, RW)
-        .unwrap();
-    space
-        .map_linear(gpa(2 * GIB), (ELSEWHERE + MIB_2).into(), GIB, RW)
-        .unwrap();
+    space.map_linear(gpa(BASE), (ELSEWHERE + PAGE).into(), MIB_2, RW).unwrap();
+    space.map_linear(gpa(2 * GIB), (ELSEWHERE + MIB_2).into(), GIB, RW).unwrap();
     assert_eq!(page_size(&space, BASE), Some(PageSize::Size4K));
     assert_eq!(page_size(&space, 2 * GIB), Some(PageSize::Size2M));
 }
@@ -84,15 +70,10 @@ fn blocks_need_both_addresses_aligned() {
 fn allocated_memory_comes_in_the_biggest_blocks_and_goes_back() {
     let machine = Machine::new(GIB + 4 * MIB_2);
     let mut space = space();
-    space
-        .map_alloc(gpa(BASE), GIB + MIB_2 + PAGE, RWX, Populate::Now)
-        .unwrap();
+    space.map_alloc(gpa(BASE), GIB + MIB_2 + PAGE, RWX, Populate::Now).unwrap();
     assert_eq!(page_size(&space, BASE), Some(PageSize::Size1G));
     assert_eq!(page_size(&space, BASE + GIB), Some(PageSize::Size2M));
-    assert_eq!(
-        page_size(&space, BASE + GIB + MIB_2),
-        Some(PageSize::Size4K)
-    );
+    assert_eq!(page_size(&space, BASE + GIB + MIB_2), Some(PageSize::Size4K));
     assert_eq!(space.table_frames(), 3);
     assert_eq!(machine.used_bytes(), GIB + MIB_2 + PAGE + 3 * PAGE);
     drop(space);
@@ -106,9 +87,7 @@ fn smaller_blocks_serve_where_bigger_ones_are_not_free() {
         machine.take(RAM_BASE + block * MIB_2, PAGE);
     }
     let mut space = space();
-    space
-        .map_alloc(gpa(BASE), MIB_2, RW, Populate::Now)
-        .unwrap();
+    space.map_alloc(gpa(BASE), MIB_2, RW, Populate::Now).unwrap();
     assert_eq!(page_size(&space, BASE), Some(PageSize::Size4K));
     drop(space);
     assert_eq!(machine.used_bytes(), 4 * PAGE);
@@ -119,12 +98,8 @@ fn memory_is_zero_before_a_guest_sees_it_and_after_it_is_gone() {
     let machine = Machine::new(4 * MIB_2);
     machine.scribble(RAM_BASE, 4 * MIB_2, 0xa5);
     let mut space = space();
-    space
-        .map_alloc(gpa(BASE), MIB_2 + PAGE, RW, Populate::Now)
-        .unwrap();
-    space
-        .map_alloc(gpa(GIB * 2), PAGE, RW, Populate::Lazily)
-        .unwrap();
+    space.map_alloc(gpa(BASE), MIB_2 + PAGE, RW, Populate::Now).unwrap();
+    space.map_alloc(gpa(GIB * 2), PAGE, RW, Populate::Lazily).unwrap();
     assert!(space.handle_page_fault(gpa(GIB * 2), MappingFlags::READ));
     let blocks = [(BASE, MIB_2), (BASE + MIB_2, PAGE), (GIB * 2, PAGE)]
         .map(|(at, size)| (host(&space, at).unwrap(), size));
@@ -143,23 +118,14 @@ fn memory_is_zero_before_a_guest_sees_it_and_after_it_is_gone() {
 fn memory_is_freed_only_after_the_tlbs_forgot_it() {
     let machine = Machine::new(4 * MIB_2);
     let mut space = space();
-    space
-        .map_alloc(gpa(BASE), MIB_2, RW, Populate::Now)
-        .unwrap();
+    space.map_alloc(gpa(BASE), MIB_2, RW, Populate::Now).unwrap();
     let block = host(&space, BASE).unwrap();
     machine.events();
     space.unmap(gpa(BASE), MIB_2).unwrap();
     let events = machine.events();
-    assert_eq!(
-        events[..2],
-        [Event::Invalidate(BASE, MIB_2), Event::Zero(block, MIB_2)]
-    );
+    assert_eq!(events[..2], [Event::Invalidate(BASE, MIB_2), Event::Zero(block, MIB_2)]);
     assert_eq!(events[2], Event::Free(block, MIB_2));
-    assert!(
-        events[3..]
-            .iter()
-            .all(|event| matches!(event, Event::Free(_, PAGE)))
-    );
+    assert!(events[3..].iter().all(|event| matches!(event, Event::Free(_, PAGE))));
     assert_eq!(space.table_frames(), 1);
 }
 
@@ -169,16 +135,9 @@ fn a_linear_mapping_never_touches_the_memory_behind_it() {
     machine.take(RAM_BASE + 2 * MIB_2, MIB_2);
     machine.scribble(RAM_BASE + 2 * MIB_2, MIB_2, 0x77);
     let mut space = space();
-    space
-        .map_linear(gpa(BASE), (RAM_BASE + 2 * MIB_2).into(), MIB_2, RW)
-        .unwrap();
+    space.map_linear(gpa(BASE), (RAM_BASE + 2 * MIB_2).into(), MIB_2, RW).unwrap();
     space.unmap(gpa(BASE), MIB_2).unwrap();
-    assert!(
-        machine
-            .peek(RAM_BASE + 2 * MIB_2, MIB_2)
-            .iter()
-            .all(|byte| *byte == 0x77)
-    );
+    assert!(machine.peek(RAM_BASE + 2 * MIB_2, MIB_2).iter().all(|byte| *byte == 0x77));
     drop(space);
     assert_eq!(machine.used_bytes(), MIB_2);
 }
@@ -192,11 +151,8 @@ fn a_block_is_split_where_part_of_it_is_unmapped() {
     let hole = BASE + 5 * MIB_2 + 3 * PAGE;
     machine.events();
     space.unmap(gpa(hole), 2 * PAGE).unwrap();
-    let invalidated: Vec<_> = machine
-        .events()
-        .into_iter()
-        .filter(|e| matches!(e, Event::Invalidate(..)))
-        .collect();
+    let invalidated: Vec<_> =
+        machine.events().into_iter().filter(|e| matches!(e, Event::Invalidate(..))).collect();
     assert_eq!(
         invalidated,
         [
@@ -205,27 +161,15 @@ fn a_block_is_split_where_part_of_it_is_unmapped() {
             Event::Invalidate(hole, 2 * PAGE)
         ]
     );
-    assert_eq!(
-        (host(&space, hole), host(&space, hole + PAGE)),
-        (None, None)
-    );
+    assert_eq!((host(&space, hole), host(&space, hole + PAGE)), (None, None));
     for at in [BASE, hole - 1, hole + 2 * PAGE, BASE + GIB - 1] {
         let (hpa, flags, _) = space.translate(gpa(at)).unwrap();
         assert_eq!((hpa.as_usize(), flags), (block + at - BASE, RWX));
     }
     assert_eq!(page_size(&space, BASE), Some(PageSize::Size2M));
     assert_eq!(machine.used_bytes(), GIB - 2 * PAGE + 3 * PAGE);
-    let regions: Vec<_> = space
-        .regions()
-        .map(|r| (r.base.as_usize(), r.size))
-        .collect();
-    assert_eq!(
-        regions,
-        [
-            (BASE, hole - BASE),
-            (hole + 2 * PAGE, BASE + GIB - hole - 2 * PAGE)
-        ]
-    );
+    let regions: Vec<_> = space.regions().map(|r| (r.base.as_usize(), r.size)).collect();
+    assert_eq!(regions, [(BASE, hole - BASE), (hole + 2 * PAGE, BASE + GIB - hole - 2 * PAGE)]);
     drop(space);
     assert_eq!(machine.used_bytes(), 0);
 }
@@ -234,17 +178,10 @@ fn a_block_is_split_where_part_of_it_is_unmapped() {
 fn an_unmap_without_frames_for_a_split_changes_nothing() {
     let machine = Machine::new(MIB_2 + 2 * PAGE);
     let mut space = space();
-    space
-        .map_linear(gpa(BASE), ELSEWHERE.into(), GIB, RW)
-        .unwrap();
+    space.map_linear(gpa(BASE), ELSEWHERE.into(), GIB, RW).unwrap();
     machine.take(RAM_BASE, MIB_2);
     let refused = space.unmap(gpa(BASE + PAGE), PAGE);
-    assert_eq!(
-        refused,
-        Err(AddrSpaceError::NoMemory {
-            gpa: gpa(BASE + PAGE)
-        })
-    );
+    assert_eq!(refused, Err(AddrSpaceError::NoMemory { gpa: gpa(BASE + PAGE) }));
     assert_eq!(space.regions().count(), 1);
     for at in [BASE, BASE + PAGE, BASE + GIB - 1] {
         assert_eq!(host(&space, at), Some(ELSEWHERE + at - BASE));
@@ -258,13 +195,9 @@ fn blocks_can_be_mapped_again_where_pages_were() {
     let _machine = Machine::new(4 * MIB_2);
     let mut space = space();
     for _ in 0..3 {
-        space
-            .map_linear(gpa(BASE), (ELSEWHERE + PAGE).into(), MIB_2, RW)
-            .unwrap();
+        space.map_linear(gpa(BASE), (ELSEWHERE + PAGE).into(), MIB_2, RW).unwrap();
         space.unmap(gpa(BASE), MIB_2).unwrap();
-        space
-            .map_linear(gpa(BASE), ELSEWHERE.into(), GIB, RW)
-            .unwrap();
+        space.map_linear(gpa(BASE), ELSEWHERE.into(), GIB, RW).unwrap();
         assert_eq!(page_size(&space, BASE), Some(PageSize::Size1G));
         space.unmap(gpa(BASE), GIB).unwrap();
     }
@@ -279,26 +212,16 @@ fn a_mapping_that_fails_half_way_gives_everything_back() {
     let refused = space.map_alloc(gpa(BASE), 8 * MIB_2, RW, Populate::Now);
     assert!(matches!(refused, Err(AddrSpaceError::NoMemory { .. })));
     assert_eq!(
-        (
-            machine.used_bytes(),
-            space.table_frames(),
-            space.regions().count()
-        ),
+        (machine.used_bytes(), space.table_frames(), space.regions().count()),
         (before, 1, 0)
     );
     let refused = space.map_linear(gpa(BASE), (ELSEWHERE + PAGE).into(), 8 * GIB, RW);
     assert!(matches!(refused, Err(AddrSpaceError::NoMemory { .. })));
     assert_eq!(
-        (
-            machine.used_bytes(),
-            space.table_frames(),
-            space.regions().count()
-        ),
+        (machine.used_bytes(), space.table_frames(), space.regions().count()),
         (before, 1, 0)
     );
-    space
-        .map_alloc(gpa(BASE), MIB_2, RW, Populate::Now)
-        .unwrap();
+    space.map_alloc(gpa(BASE), MIB_2, RW, Populate::Now).unwrap();
 }
 
 #[test]
@@ -313,9 +236,7 @@ fn without_a_single_frame_there_is_no_address_space() {
 fn lazy_memory_comes_with_the_first_touch() {
     let machine = Machine::new(8 * MIB_2);
     let mut space = space();
-    space
-        .map_alloc(gpa(BASE), 2 * MIB_2 + PAGE, RW, Populate::Lazily)
-        .unwrap();
+    space.map_alloc(gpa(BASE), 2 * MIB_2 + PAGE, RW, Populate::Lazily).unwrap();
     assert_eq!((machine.used_bytes(), host(&space, BASE)), (PAGE, None));
     assert!(space.handle_page_fault(gpa(BASE + MIB_2 + 0x123), MappingFlags::WRITE));
     assert_eq!(
@@ -335,12 +256,9 @@ fn lazy_memory_comes_with_the_first_touch() {
 fn lazy_memory_falls_back_to_pages_and_then_fails() {
     let machine = Machine::new(MIB_2);
     let mut space = space();
-    space
-        .map_alloc(gpa(BASE), 4 * MIB_2, RW, Populate::Lazily)
-        .unwrap();
-    let pages = (0..1024)
-        .take_while(|page| space.handle_page_fault(gpa(BASE + page * PAGE), RW))
-        .count();
+    space.map_alloc(gpa(BASE), 4 * MIB_2, RW, Populate::Lazily).unwrap();
+    let pages =
+        (0..1024).take_while(|page| space.handle_page_fault(gpa(BASE + page * PAGE), RW)).count();
     // The root and two tables below it.
     assert_eq!((pages, machine.free_bytes()), (512 - 3, 0));
     assert!(!space.handle_page_fault(gpa(BASE + 3 * MIB_2), RW));
@@ -352,13 +270,9 @@ fn lazy_memory_falls_back_to_pages_and_then_fails() {
 fn a_fault_the_region_does_not_allow_is_the_guests() {
     let _machine = Machine::new(8 * MIB_2);
     let mut space = space();
-    space
-        .map_alloc(gpa(BASE), MIB_2, MappingFlags::READ, Populate::Lazily)
-        .unwrap();
+    space.map_alloc(gpa(BASE), MIB_2, MappingFlags::READ, Populate::Lazily).unwrap();
     let device = RWX | MappingFlags::DEVICE;
-    space
-        .map_linear(gpa(GIB * 2), ELSEWHERE.into(), PAGE, device)
-        .unwrap();
+    space.map_linear(gpa(GIB * 2), ELSEWHERE.into(), PAGE, device).unwrap();
     assert!(!space.handle_page_fault(gpa(BASE), MappingFlags::WRITE));
     assert!(!space.handle_page_fault(gpa(BASE), MappingFlags::EXECUTE));
     assert!(!space.handle_page_fault(gpa(BASE - 1), MappingFlags::READ));
@@ -373,29 +287,15 @@ fn a_fault_the_region_does_not_allow_is_the_guests() {
 fn flags_reach_the_tables() {
     let _machine = Machine::new(8 * MIB_2);
     let mut space = space();
-    for (index, flags) in [
-        MappingFlags::READ,
-        RW,
-        RWX,
-        MappingFlags::READ | MappingFlags::EXECUTE,
-    ]
-    .into_iter()
-    .enumerate()
+    for (index, flags) in [MappingFlags::READ, RW, RWX, MappingFlags::READ | MappingFlags::EXECUTE]
+        .into_iter()
+        .enumerate()
     {
         let at = BASE + index * PAGE;
-        space
-            .map_alloc(gpa(at), PAGE, flags, Populate::Now)
-            .unwrap();
+        space.map_alloc(gpa(at), PAGE, flags, Populate::Now).unwrap();
         assert_eq!(space.translate(gpa(at)).unwrap().1, flags);
     }
-    space
-        .map_linear(
-            gpa(2 * GIB),
-            ELSEWHERE.into(),
-            PAGE,
-            RWX | MappingFlags::DEVICE,
-        )
-        .unwrap();
+    space.map_linear(gpa(2 * GIB), ELSEWHERE.into(), PAGE, RWX | MappingFlags::DEVICE).unwrap();
     let region = space.regions().last().unwrap();
     assert_eq!(region.flags, RW | MappingFlags::DEVICE);
     assert_eq!(space.translate(gpa(2 * GIB)).unwrap().1, region.flags);
@@ -405,49 +305,17 @@ fn flags_reach_the_tables() {
 fn senseless_mappings_are_refused_with_a_reason() {
     let _machine = Machine::new(8 * MIB_2);
     let mut space = AddrSpace::<Fake>::new_empty(gpa(BASE), GIB).unwrap();
-    space
-        .map_alloc(gpa(BASE + MIB_2), MIB_2, RW, Populate::Now)
-        .unwrap();
+    space.map_alloc(gpa(BASE + MIB_2), MIB_2, RW, Populate::Now).unwrap();
     let top = usize::MAX & !(PAGE - 1);
     let map = |space: &mut AddrSpace<Fake>, at: usize, to: usize, size: usize, flags| {
-        let error = space
-            .map_linear(gpa(at), to.into(), size, flags)
-            .unwrap_err();
+        let error = space.map_linear(gpa(at), to.into(), size, flags).unwrap_err();
         (error.to_string(), AxError::from(error))
     };
     for (at, to, size, flags, says, code) in [
-        (
-            BASE + 1,
-            0,
-            PAGE,
-            RW,
-            "0x40000001 is not a multiple of 4 KiB",
-            AxError::InvalidInput,
-        ),
-        (
-            BASE,
-            0,
-            5,
-            RW,
-            "0x5 is not a multiple of 4 KiB",
-            AxError::InvalidInput,
-        ),
-        (
-            BASE,
-            0x801,
-            PAGE,
-            RW,
-            "0x801 is not a multiple of 4 KiB",
-            AxError::InvalidInput,
-        ),
-        (
-            BASE,
-            0,
-            0,
-            RW,
-            "the range at GPA:0x40000000 is empty",
-            AxError::InvalidInput,
-        ),
+        (BASE + 1, 0, PAGE, RW, "0x40000001 is not a multiple of 4 KiB", AxError::InvalidInput),
+        (BASE, 0, 5, RW, "0x5 is not a multiple of 4 KiB", AxError::InvalidInput),
+        (BASE, 0x801, PAGE, RW, "0x801 is not a multiple of 4 KiB", AxError::InvalidInput),
+        (BASE, 0, 0, RW, "the range at GPA:0x40000000 is empty", AxError::InvalidInput),
         (
             BASE - PAGE,
             0,
@@ -456,38 +324,10 @@ fn senseless_mappings_are_refused_with_a_reason() {
             "leaves the address space GPA:0x40000000 to GPA:0x80000000",
             AxError::InvalidInput,
         ),
-        (
-            BASE,
-            0,
-            GIB + PAGE,
-            RW,
-            "leaves the address space",
-            AxError::InvalidInput,
-        ),
-        (
-            top,
-            0,
-            2 * PAGE,
-            RW,
-            "leaves the address space",
-            AxError::InvalidInput,
-        ),
-        (
-            BASE,
-            1 << 48,
-            PAGE,
-            RW,
-            "beyond the 48 bits",
-            AxError::InvalidInput,
-        ),
-        (
-            BASE,
-            top,
-            PAGE,
-            RW,
-            "beyond the 48 bits",
-            AxError::InvalidInput,
-        ),
+        (BASE, 0, GIB + PAGE, RW, "leaves the address space", AxError::InvalidInput),
+        (top, 0, 2 * PAGE, RW, "leaves the address space", AxError::InvalidInput),
+        (BASE, 1 << 48, PAGE, RW, "beyond the 48 bits", AxError::InvalidInput),
+        (BASE, top, PAGE, RW, "beyond the 48 bits", AxError::InvalidInput),
         (
             BASE,
             0,
@@ -504,14 +344,7 @@ fn senseless_mappings_are_refused_with_a_reason() {
             "overlaps the region at GPA:0x40200000 of 0x200000 bytes",
             AxError::AlreadyExists,
         ),
-        (
-            BASE + MIB_2 + PAGE,
-            0,
-            PAGE,
-            RW,
-            "overlaps the region",
-            AxError::AlreadyExists,
-        ),
+        (BASE + MIB_2 + PAGE, 0, PAGE, RW, "overlaps the region", AxError::AlreadyExists),
     ] {
         let (said, coded) = map(&mut space, at, to, size, flags);
         assert!(said.contains(says), "{said}");
@@ -527,19 +360,10 @@ fn senseless_mappings_are_refused_with_a_reason() {
 fn only_what_is_mapped_can_be_unmapped() {
     let _machine = Machine::new(8 * MIB_2);
     let mut space = space();
-    space
-        .map_alloc(gpa(BASE), MIB_2, RW, Populate::Now)
-        .unwrap();
-    space
-        .map_alloc(gpa(BASE + 2 * MIB_2), MIB_2, RW, Populate::Now)
-        .unwrap();
+    space.map_alloc(gpa(BASE), MIB_2, RW, Populate::Now).unwrap();
+    space.map_alloc(gpa(BASE + 2 * MIB_2), MIB_2, RW, Populate::Now).unwrap();
     let refused = space.unmap(gpa(BASE), 3 * MIB_2);
-    assert_eq!(
-        refused,
-        Err(AddrSpaceError::NotMapped {
-            gpa: gpa(BASE + MIB_2)
-        })
-    );
+    assert_eq!(refused, Err(AddrSpaceError::NotMapped { gpa: gpa(BASE + MIB_2) }));
     assert!(host(&space, BASE).is_some());
     assert!(space.unmap(gpa(BASE + 5), PAGE).is_err());
     assert!(space.unmap(gpa(BASE), 0).is_err());
@@ -549,20 +373,11 @@ fn only_what_is_mapped_can_be_unmapped() {
 fn one_unmap_spans_regions_of_every_kind() {
     let machine = Machine::new(8 * MIB_2);
     let mut space = space();
-    space
-        .map_alloc(gpa(BASE), MIB_2, RW, Populate::Now)
-        .unwrap();
-    space
-        .map_linear(gpa(BASE + MIB_2), ELSEWHERE.into(), MIB_2, RW)
-        .unwrap();
-    space
-        .map_alloc(gpa(BASE + 2 * MIB_2), MIB_2, RW, Populate::Lazily)
-        .unwrap();
+    space.map_alloc(gpa(BASE), MIB_2, RW, Populate::Now).unwrap();
+    space.map_linear(gpa(BASE + MIB_2), ELSEWHERE.into(), MIB_2, RW).unwrap();
+    space.map_alloc(gpa(BASE + 2 * MIB_2), MIB_2, RW, Populate::Lazily).unwrap();
     space.unmap(gpa(BASE + PAGE), 3 * MIB_2 - 2 * PAGE).unwrap();
-    let left: Vec<_> = space
-        .regions()
-        .map(|r| (r.base.as_usize(), r.size))
-        .collect();
+    let left: Vec<_> = space.regions().map(|r| (r.base.as_usize(), r.size)).collect();
     assert_eq!(left, [(BASE, PAGE), (BASE + 3 * MIB_2 - PAGE, PAGE)]);
     assert!(host(&space, BASE).is_some());
     assert_eq!(host(&space, BASE + PAGE), None);
@@ -575,17 +390,10 @@ fn one_unmap_spans_regions_of_every_kind() {
 fn a_cut_linear_region_still_says_where_it_leads() {
     let _machine = Machine::new(8 * MIB_2);
     let mut space = space();
-    space
-        .map_linear(gpa(BASE), ELSEWHERE.into(), 4 * PAGE, RW)
-        .unwrap();
+    space.map_linear(gpa(BASE), ELSEWHERE.into(), 4 * PAGE, RW).unwrap();
     space.unmap(gpa(BASE), PAGE).unwrap();
     let region = space.regions().next().unwrap();
-    assert_eq!(
-        region.backing,
-        Backing::Linear {
-            hpa: (ELSEWHERE + PAGE).into()
-        }
-    );
+    assert_eq!(region.backing, Backing::Linear { hpa: (ELSEWHERE + PAGE).into() });
     assert_eq!(host(&space, region.base.as_usize()), Some(ELSEWHERE + PAGE));
 }
 
@@ -594,12 +402,8 @@ fn cpus_that_fault_at_once_share_one_frame() {
     let machine = Machine::new(64 * MIB_2);
     let mut space = space();
     let (blocks, pages) = (16 * MIB_2, 64 * PAGE);
-    space
-        .map_alloc(gpa(BASE), blocks, RW, Populate::Lazily)
-        .unwrap();
-    space
-        .map_alloc(gpa(2 * GIB + PAGE), pages, RW, Populate::Lazily)
-        .unwrap();
+    space.map_alloc(gpa(BASE), blocks, RW, Populate::Lazily).unwrap();
+    space.map_alloc(gpa(2 * GIB + PAGE), pages, RW, Populate::Lazily).unwrap();
     let ready = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -616,10 +420,7 @@ fn cpus_that_fault_at_once_share_one_frame() {
             });
         }
     });
-    assert_eq!(
-        machine.used_bytes(),
-        blocks + pages + space.table_frames() * PAGE
-    );
+    assert_eq!(machine.used_bytes(), blocks + pages + space.table_frames() * PAGE);
     drop(space);
     assert_eq!(machine.used_bytes(), 0);
 }
@@ -698,15 +499,7 @@ fn compare(machine: &Machine, space: &AddrSpace<Fake>, model: &Model) {
             (found, expected) => panic!("{at:#x}: {found:x?} instead of {expected:x?}"),
         }
     }
-    assert_eq!(
-        machine.used_bytes(),
-        (owned.len() + space.table_frames()) * PAGE
-    );
+    assert_eq!(machine.used_bytes(), (owned.len() + space.table_frames()) * PAGE);
     let covered: usize = space.regions().map(|region| region.size).sum();
-    assert_eq!(
-        covered,
-        model.len() * PAGE,
-        "{:?}",
-        space.regions().collect::<Vec<_>>()
-    );
+    assert_eq!(covered, model.len() * PAGE, "{:?}", space.regions().collect::<Vec<_>>());
 }

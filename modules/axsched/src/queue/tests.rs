@@ -1,11 +1,6 @@
 //! Tests of the run queue: shares, sleepers and the wrap, over simulated time.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::expect_used
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
 extern crate std;
 
@@ -25,11 +20,7 @@ struct Load {
 }
 
 const fn busy(weight: u32) -> Load {
-    Load {
-        weight,
-        burst_ns: u64::MAX,
-        sleep_ns: 0,
-    }
+    Load { weight, burst_ns: u64::MAX, sleep_ns: 0 }
 }
 
 struct Vcpu {
@@ -57,11 +48,7 @@ fn simulate(loads: &[Load], for_ns: u64, floor_ns: u64) -> Vec<Vcpu> {
     let mut now = 0;
     while now < for_ns {
         wake_due(&mut queue, &mut vcpus, now);
-        let next_wake = vcpus
-            .iter()
-            .filter_map(|vcpu| vcpu.asleep)
-            .map(|(at, _)| at)
-            .min();
+        let next_wake = vcpus.iter().filter_map(|vcpu| vcpu.asleep).map(|(at, _)| at).min();
         let Some(picked) = queue.pick(now) else {
             now = next_wake.unwrap();
             continue;
@@ -69,9 +56,7 @@ fn simulate(loads: &[Load], for_ns: u64, floor_ns: u64) -> Vec<Vcpu> {
         let vcpu = &mut vcpus[picked.key];
         vcpu.longest_wait_ns = vcpu.longest_wait_ns.max(picked.waited_ns);
         let mut ran = picked.slice_ns.unwrap_or(u64::MAX).min(vcpu.left_ns);
-        ran = ran
-            .min(next_wake.unwrap_or(u64::MAX) - now)
-            .min(for_ns - now);
+        ran = ran.min(next_wake.unwrap_or(u64::MAX) - now).min(for_ns - now);
         now += ran;
         vcpu.ran_ns += ran;
         queue.charge(picked.key, ran);
@@ -98,10 +83,7 @@ fn wake_due(queue: &mut RunQueue<usize>, vcpus: &mut [Vcpu], now: u64) {
 
 fn assert_share(vcpu: &Vcpu, of_ns: u64, permille: u64) {
     let got = vcpu.ran_ns * 1000 / of_ns;
-    assert!(
-        got.abs_diff(permille) <= permille / 20 + 1,
-        "share {got} permille, wanted {permille}"
-    );
+    assert!(got.abs_diff(permille) <= permille / 20 + 1, "share {got} permille, wanted {permille}");
 }
 
 #[test]
@@ -124,11 +106,7 @@ fn unequal_weights_share_by_weight() {
 
 #[test]
 fn a_sleeper_gets_no_more_than_its_share_and_the_others_split_the_rest() {
-    let sleeper = Load {
-        weight: 100,
-        burst_ns: 2 * MS,
-        sleep_ns: 20 * MS,
-    };
+    let sleeper = Load { weight: 100, burst_ns: 2 * MS, sleep_ns: 20 * MS };
     let vcpus = simulate(&[busy(100), busy(100), sleeper], 2000 * MS, 0);
     let sleeper_permille = vcpus[2].ran_ns * 1000 / (2000 * MS);
     assert!(sleeper_permille <= 100, "sleeper got {sleeper_permille}");
@@ -139,11 +117,7 @@ fn a_sleeper_gets_no_more_than_its_share_and_the_others_split_the_rest() {
 
 #[test]
 fn greedy_sleepers_do_not_beat_a_busy_neighbour() {
-    let greedy = Load {
-        weight: 100,
-        burst_ns: 9 * MS,
-        sleep_ns: MS,
-    };
+    let greedy = Load { weight: 100, burst_ns: 9 * MS, sleep_ns: MS };
     let vcpus = simulate(&[busy(100), greedy], 2000 * MS, 0);
     assert_share(&vcpus[0], 2000 * MS, 500);
 }
@@ -233,10 +207,7 @@ fn a_full_queue_says_so_and_never_grows() {
         queue.pick(now);
     }
     assert_eq!(queue.waiting.capacity(), room);
-    assert_eq!(
-        RunQueue::with_capacity(0).wake(1, 100, None, 0),
-        Err(QueueError::Full)
-    );
+    assert_eq!(RunQueue::with_capacity(0).wake(1, 100, None, 0), Err(QueueError::Full));
 }
 
 #[test]
@@ -253,10 +224,7 @@ fn load_and_membership_follow_every_change() {
     assert_eq!((queue.load(), queue.current()), (50, None));
     assert_eq!(queue.block('b'), Some(0));
     assert!(queue.is_empty());
-    assert_eq!(
-        (queue.load(), queue.pick(0), queue.block('b')),
-        (0, None, None)
-    );
+    assert_eq!((queue.load(), queue.pick(0), queue.block('b')), (0, None, None));
     assert!(!queue.put_back('a', 0) && !queue.set_weight('a', 1));
 }
 

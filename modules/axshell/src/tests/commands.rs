@@ -31,19 +31,11 @@ fn a_vm_lives_from_create_to_delete() {
         "ID  NAME   STATE    VCPUS  MEMORY  CPU    UPTIME  EXITS/S\n\
          0   linux  running  2      512M    12.5%  4.2s    900\n",
     );
-    then(
-        "vm delete linux",
-        1,
-        "error: linux is running; stop it first or use --force\n",
-    );
+    then("vm delete linux", 1, "error: linux is running; stop it first or use --force\n");
     then("vm stop linux", 0, "stopped linux\n");
     then("vm stop linux", 1, "error: linux is not running\n");
     then("vm delete linux", 0, "deleted linux\n");
-    then(
-        "vm delete linux",
-        1,
-        "error: there is no VM \"linux\"; see vm list\n",
-    );
+    then("vm delete linux", 1, "error: there is no VM \"linux\"; see vm list\n");
 }
 
 #[test]
@@ -55,58 +47,22 @@ fn create_takes_its_options_in_both_spellings() {
         0,
         "created a\n",
     );
-    assert_eq!(
-        shell.control().asked,
-        ["linux.toml Some(\"a\") Some(536870912) Some(2)"]
-    );
-    assert_run(
-        &mut shell,
-        "vm create linux.toml hello.toml",
-        0,
-        "created linux\ncreated hello\n",
-    );
+    assert_eq!(shell.control().asked, ["linux.toml Some(\"a\") Some(536870912) Some(2)"]);
+    assert_run(&mut shell, "vm create linux.toml hello.toml", 0, "created linux\ncreated hello\n");
 }
 
 #[test]
 fn create_says_what_is_wrong_and_creates_nothing() {
     let cases = [
         ("vm create", 2, "vm create needs a FILE; see help vm create"),
-        (
-            "vm create a --memory lots",
-            2,
-            "--memory wants a size such as 512M, not \"lots\"",
-        ),
-        (
-            "vm create a --memory 0",
-            2,
-            "--memory wants a size such as 512M, not \"0\"",
-        ),
-        (
-            "vm create a --cpus 0",
-            2,
-            "--cpus wants a number from 1 on, not \"0\"",
-        ),
-        (
-            "vm create a --cpus",
-            2,
-            "--cpus needs a value, as in --cpus COUNT",
-        ),
-        (
-            "vm create a b --name c",
-            2,
-            "--name goes with one FILE only",
-        ),
+        ("vm create a --memory lots", 2, "--memory wants a size such as 512M, not \"lots\""),
+        ("vm create a --memory 0", 2, "--memory wants a size such as 512M, not \"0\""),
+        ("vm create a --cpus 0", 2, "--cpus wants a number from 1 on, not \"0\""),
+        ("vm create a --cpus", 2, "--cpus needs a value, as in --cpus COUNT"),
+        ("vm create a b --name c", 2, "--name goes with one FILE only"),
         ("vm create a --name b --name c", 2, "--name is given twice"),
-        (
-            "vm create a --nam b",
-            2,
-            "vm create has no option --nam; did you mean --name?",
-        ),
-        (
-            "vm create nothing.toml",
-            1,
-            "there is no config nothing.toml in the bundle",
-        ),
+        ("vm create a --nam b", 2, "vm create has no option --nam; did you mean --name?"),
+        ("vm create nothing.toml", 1, "there is no config nothing.toml in the bundle"),
     ];
     for (line, status, message) in cases {
         let mut shell = shell();
@@ -146,11 +102,7 @@ fn stop_asks_waits_and_says_when_it_had_to_force() {
     assert_run(&mut shell, "vm stop --force hello", 0, "stopped hello\n");
     assert_eq!(
         shell.control().asked,
-        [
-            "stop deaf Ask 250ms",
-            "stop linux Ask 5s",
-            "stop hello Force 5s"
-        ]
+        ["stop deaf Ask 250ms", "stop linux Ask 5s", "stop hello Force 5s"]
     );
     let message = "error: --timeout wants a time up to 10m, such as 5s or 500ms, not \"2h\"\n";
     assert_run(&mut shell, "vm stop linux --timeout 2h", 2, message);
@@ -165,22 +117,14 @@ fn delete_by_force_stops_first() {
 
 #[test]
 fn show_prints_sections() {
-    assert_eq!(
-        run("vm show linux"),
-        (0, "name  linux\nmemory\n  ram  512M\n".into())
-    );
+    assert_eq!(run("vm show linux"), (0, "name  linux\nmemory\n  ram  512M\n".into()));
 }
 
 #[test]
 fn log_prints_the_end_of_the_console_as_plain_text_also_of_a_stopped_vm() {
     let mut shell = shell();
     shell.control().vms[0].output = b"one\r\ntwo \x1b[31mred\xff\r\nthree\r\n".to_vec();
-    assert_run(
-        &mut shell,
-        "vm log linux",
-        0,
-        "one\ntwo red\u{fffd}\nthree\n",
-    );
+    assert_run(&mut shell, "vm log linux", 0, "one\ntwo red\u{fffd}\nthree\n");
     assert_run(&mut shell, "vm log linux -n 1", 0, "three\n");
     assert_run(&mut shell, "vm log linux -n=0", 0, "");
     assert_run(
@@ -189,12 +133,7 @@ fn log_prints_the_end_of_the_console_as_plain_text_also_of_a_stopped_vm() {
         2,
         "error: -n wants a number of lines, not \"x\"\n",
     );
-    assert_run(
-        &mut shell,
-        "vm log linux hello",
-        2,
-        "error: vm log takes only one NAME\n",
-    );
+    assert_run(&mut shell, "vm log linux hello", 2, "error: vm log takes only one NAME\n");
 }
 
 #[test]
@@ -211,10 +150,7 @@ fn the_console_is_refused_where_nobody_types() {
 #[test]
 fn the_machine_describes_itself() {
     assert_eq!(run("host"), run("host info"));
-    assert_eq!(
-        run("host info"),
-        (0, "board  qemu-aarch64\ncpus   4\n".into())
-    );
+    assert_eq!(run("host info"), (0, "board  qemu-aarch64\ncpus   4\n".into()));
     assert_eq!(run("host mem"), (0, "total  2G\n".into()));
     let cpus = "CPU  STATE  VCPUS  BUSY\n0    idle   1      0.5%\n1    idle   1      0.5%\n";
     assert_eq!(run("host cpus"), (0, cpus.into()));
@@ -227,12 +163,7 @@ fn the_log_level_is_shown_and_set() {
     let mut shell = shell();
     assert_run(&mut shell, "log", 0, "log level warn\n");
     for level in ["off", "error", "warn", "info", "debug", "trace"] {
-        assert_run(
-            &mut shell,
-            &format!("log {level}"),
-            0,
-            &format!("log level {level}\n"),
-        );
+        assert_run(&mut shell, &format!("log {level}"), 0, &format!("log level {level}\n"));
     }
     let message = "error: there is no log level \"loud\"; \
                    it is one of off, error, warn, info, debug, trace\n";
@@ -267,28 +198,13 @@ fn poweroff_and_reboot_end_the_shell() {
 fn typos_are_met_with_what_may_have_been_meant() {
     let cases = [
         ("vmm list", "there is no command \"vmm\"; did you mean vm?"),
-        (
-            "vm lsit",
-            "there is no command \"vm lsit\"; did you mean list?",
-        ),
-        (
-            "vm frobnicate",
-            "there is no command \"vm frobnicate\"; see help vm",
-        ),
+        ("vm lsit", "there is no command \"vm lsit\"; did you mean list?"),
+        ("vm frobnicate", "there is no command \"vm frobnicate\"; see help vm"),
         ("xyzzy", "there is no command \"xyzzy\"; see help"),
-        (
-            "host cpu",
-            "there is no command \"host cpu\"; did you mean cpus?",
-        ),
-        (
-            "vm stop linux --froce",
-            "vm stop has no option --froce; did you mean --force?",
-        ),
+        ("host cpu", "there is no command \"host cpu\"; did you mean cpus?"),
+        ("vm stop linux --froce", "vm stop has no option --froce; did you mean --force?"),
         ("vm stop linux --force=yes", "--force takes no value"),
-        (
-            "vm",
-            "vm what? It takes create, start, boot, stop, list, show, console, delete, log",
-        ),
+        ("vm", "vm what? It takes create, start, boot, stop, list, show, console, delete, log"),
         ("uptime now", "uptime takes no arguments"),
         ("echo 'a", "a quote is not closed"),
         ("vm list -x", "vm list has no option -x; see help vm list"),
@@ -308,10 +224,7 @@ fn help_and_the_help_option_say_the_same_for_every_command() {
             assert_eq!(run(&format!("{path} --help")), (0, help.clone()), "{path}");
             assert!(help.contains(command.help), "{path}");
             for option in command.options {
-                assert!(
-                    help.contains(option.name) && help.contains(option.help),
-                    "{path}"
-                );
+                assert!(help.contains(option.name) && help.contains(option.help), "{path}");
             }
         }
     }
@@ -345,11 +258,10 @@ fn help_of_one_command_is_complete() {
 
 #[test]
 fn help_fits_a_row_of_eighty_columns() {
-    for line in ["help".into()].into_iter().chain(
-        COMMANDS
-            .iter()
-            .map(|c| format!("help {}", c.path.join(" "))),
-    ) {
+    for line in ["help".into()]
+        .into_iter()
+        .chain(COMMANDS.iter().map(|c| format!("help {}", c.path.join(" "))))
+    {
         for row in run(&line).1.lines() {
             assert!(row.chars().count() < 80, "{row}");
         }
@@ -376,20 +288,8 @@ fn lines_of_any_text_give_a_status_and_nothing_else() {
     }
     run(&"a".repeat(1 << 20));
     run(&"vm start ".repeat(1 << 12));
-    let words = [
-        "vm",
-        "start",
-        "--console",
-        "--name=",
-        "-n",
-        "0",
-        "log",
-        "help",
-        "'",
-        "\\",
-        "é",
-        "--",
-    ];
+    let words =
+        ["vm", "start", "--console", "--name=", "-n", "0", "log", "help", "'", "\\", "é", "--"];
     for a in words {
         for b in words {
             for c in words {

@@ -12,14 +12,7 @@ fn running(name: &str, output: &[u8]) -> Fake {
 #[test]
 fn attaching_replays_history_and_ctrl_bracket_detaches() {
     let mut screen = Screen::typing(b"vm console linux\r");
-    screen
-        .pause()
-        .pause()
-        .pause()
-        .then(b"root")
-        .pause()
-        .pause()
-        .then(b"\x1dpoweroff\r");
+    screen.pause().pause().pause().then(b"root").pause().pause().then(b"\x1dpoweroff\r");
     let mut shell = Shell::new(running("linux", b"Booting\r\nlogin: "));
     shell.run(&mut screen);
     let shown = "axle> vm console linux\nconnected to linux; Ctrl-] detaches\n\
@@ -36,11 +29,7 @@ fn keys_go_to_the_guest_as_they_are_and_those_behind_the_detach_to_the_shell() {
     let mut shell = Shell::new(running("linux", b""));
     shell.run(&mut screen);
     assert_eq!(shell.control().vms[0].input, b"ls\r\n\x03\x1b[A\t\xff");
-    assert!(
-        screen
-            .text()
-            .contains("\ndetached from linux\naxle> echo back\nback\n")
-    );
+    assert!(screen.text().contains("\ndetached from linux\naxle> echo back\nback\n"));
 }
 
 #[test]
@@ -62,10 +51,7 @@ fn a_guest_that_takes_keys_slowly_gets_all_of_them_in_order() {
 fn a_guest_that_takes_nothing_neither_grows_the_shell_nor_keeps_it() {
     let mut screen = Screen::typing(b"vm console linux\r");
     screen.then(&[b'x'; 100_000]).then(b"\x1dpoweroff\r");
-    let fake = Fake {
-        takes: Some(0),
-        ..running("linux", b"")
-    };
+    let fake = Fake { takes: Some(0), ..running("linux", b"") };
     Shell::new(fake).run(&mut screen);
     assert!(screen.bells > 0);
     assert!(screen.text().contains("detached from linux"));
@@ -80,10 +66,7 @@ fn the_console_leaves_by_itself_when_the_vm_ends_after_its_last_words() {
     screen.then(b"poweroff\r");
     Shell::new(running("linux", b"last words")).run(&mut screen);
     let text = screen.text();
-    assert!(
-        text.contains("bye\nlinux is not running (stopped); detached\naxle> "),
-        "{text}"
-    );
+    assert!(text.contains("bye\nlinux is not running (stopped); detached\naxle> "), "{text}");
 }
 
 #[test]
@@ -96,11 +79,7 @@ fn the_console_of_a_stopped_vm_shows_what_it_said() {
     let mut fake = running("linux", b"Kernel panic\r\n");
     fake.vms[0].running = false;
     Shell::new(fake).run(&mut screen);
-    assert!(
-        screen
-            .text()
-            .contains("Kernel panic\n\nlinux is not running (stopped); detached")
-    );
+    assert!(screen.text().contains("Kernel panic\n\nlinux is not running (stopped); detached"));
 }
 
 #[test]

@@ -49,32 +49,17 @@ fn the_cursor_moves_and_edits_where_it_is() {
 #[test]
 fn history_comes_with_up_and_down_and_keeps_the_draft() {
     assert_eq!(row_after(b"one\rtwo\rdra\x1b[A\x1b[A"), "axle> one|");
-    assert_eq!(
-        row_after(b"one\rtwo\rdra\x1b[A\x1b[A\x1b[A\x1b[B"),
-        "axle> two|"
-    );
-    assert_eq!(
-        row_after(b"one\rtwo\rdra\x10\x10\x0e\x0e\x0e"),
-        "axle> dra|"
-    );
-    assert_eq!(
-        typed(b"echo a\r\x1b[A\r").text().matches("\na\n").count(),
-        2
-    );
+    assert_eq!(row_after(b"one\rtwo\rdra\x1b[A\x1b[A\x1b[A\x1b[B"), "axle> two|");
+    assert_eq!(row_after(b"one\rtwo\rdra\x10\x10\x0e\x0e\x0e"), "axle> dra|");
+    assert_eq!(typed(b"echo a\r\x1b[A\r").text().matches("\na\n").count(), 2);
 }
 
 #[test]
 fn a_long_line_scrolls_within_its_row_and_runs_whole() {
     let long: String = (0..120).map(|n| char::from(b'a' + n % 26)).collect();
-    let (end, start) = (
-        row_after(long.as_bytes()),
-        row_after(format!("{long}\x01").as_bytes()),
-    );
+    let (end, start) = (row_after(long.as_bytes()), row_after(format!("{long}\x01").as_bytes()));
     assert!(end.ends_with(&format!("{}|", &long[100..])), "{end}");
-    assert!(
-        start.starts_with(&format!("axle> |{}", &long[..60])),
-        "{start}"
-    );
+    assert!(start.starts_with(&format!("axle> |{}", &long[..60])), "{start}");
     let screen = typed(format!("echo {}\r", &long[..70]).as_bytes());
     assert!(screen.text().contains(&format!("\n{}\n", &long[..70])));
 }
@@ -88,9 +73,7 @@ fn a_line_beyond_the_bound_rings_once_and_does_not_run() {
     assert_eq!(fake.vms.len(), 1);
     assert_eq!(screen.bells, 1);
     assert!(
-        screen
-            .text()
-            .contains("error: the line was not run, because a line has at most 512 bytes")
+        screen.text().contains("error: the line was not run, because a line has at most 512 bytes")
     );
     assert!(screen.text().contains("axle> status\n2\n"));
 }
@@ -127,16 +110,8 @@ fn a_pause_ends_a_lone_escape() {
 
 #[test]
 fn a_notice_comes_above_the_prompt_and_the_typed_line_stays() {
-    let notices = [
-        "linux died: triple fault\x1b[2J".into(),
-        "hello ended".into(),
-    ]
-    .into();
-    let mut shell = Shell::new(Fake {
-        notices,
-        silent_polls: 1,
-        ..Fake::default()
-    });
+    let notices = ["linux died: triple fault\x1b[2J".into(), "hello ended".into()].into();
+    let mut shell = Shell::new(Fake { notices, silent_polls: 1, ..Fake::default() });
     let mut screen = Screen::typing(b"echo ab\x1b[D");
     screen.pause().then(b"X\rpoweroff\r");
     shell.run(&mut screen);
@@ -148,11 +123,7 @@ fn a_notice_comes_above_the_prompt_and_the_typed_line_stays() {
 fn a_notice_comes_even_while_keys_never_pause() {
     let mut keys = b"echo ".to_vec();
     keys.extend([b'x'; 400]);
-    let fake = Fake {
-        notices: ["late".into()].into(),
-        silent_polls: 1,
-        ..Fake::default()
-    };
+    let fake = Fake { notices: ["late".into()].into(), silent_polls: 1, ..Fake::default() };
     assert!(typed_for(fake, &keys).0.text().starts_with("late\naxle> "));
 }
 
@@ -175,11 +146,7 @@ fn completion_knows_commands_options_vms_files_and_levels() {
         ("vm stop --force --", "", &["--help", "--timeout"]),
         ("vm stop --timeout ", "", &[]),
         ("vm create h", "ello.toml ", &["hello.toml"]),
-        (
-            "vm create hello.toml l",
-            "inux",
-            &["linux-smp.toml", "linux.toml"],
-        ),
+        ("vm create hello.toml l", "inux", &["linux-smp.toml", "linux.toml"]),
         ("vm log linux ", "", &[]),
         ("log de", "bug ", &["debug"]),
         ("help vm del", "ete ", &["delete"]),
@@ -199,10 +166,7 @@ fn every_command_is_reached_by_completion() {
         let mut typed = String::new();
         for word in path {
             assert!(
-                complete(&typed, &Fake::default())
-                    .candidates
-                    .iter()
-                    .any(|found| found == word)
+                complete(&typed, &Fake::default()).candidates.iter().any(|found| found == word)
             );
             typed = format!("{typed}{word} ");
         }
@@ -213,9 +177,7 @@ fn every_command_is_reached_by_completion() {
 fn tab_types_what_is_certain_and_lists_the_rest() {
     let screen = typed(b"vm sh\t\t\r");
     assert!(
-        screen
-            .text()
-            .contains("axle> vm show\nhello  linux\naxle> vm show\n"),
+        screen.text().contains("axle> vm show\nhello  linux\naxle> vm show\n"),
         "{}",
         screen.text()
     );
@@ -226,17 +188,9 @@ fn tab_types_what_is_certain_and_lists_the_rest() {
 #[test]
 fn completion_survives_any_text() {
     let fake = Fake::with(&["é"]);
-    for before in [
-        "é",
-        "vm start é",
-        "  ",
-        "vm  start  ",
-        "'",
-        "\u{3000}x",
-        "help help help ",
-        "-",
-        "vm --",
-    ] {
+    for before in
+        ["é", "vm start é", "  ", "vm  start  ", "'", "\u{3000}x", "help help help ", "-", "vm --"]
+    {
         complete(before, &fake);
     }
 }
@@ -247,9 +201,6 @@ fn enter_gives_the_whole_line_wherever_the_cursor_is() {
     let mut editor = Editor::new();
     editor.type_text("vm list", &mut screen);
     editor.advance(0x01, &mut screen);
-    assert_eq!(
-        editor.advance(b'\r', &mut screen),
-        Event::Entered("vm list".into())
-    );
+    assert_eq!(editor.advance(b'\r', &mut screen), Event::Entered("vm list".into()));
     assert_eq!(editor.before(), "");
 }

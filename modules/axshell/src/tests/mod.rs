@@ -1,11 +1,6 @@
 //! Tests of the whole shell, with a hypervisor and a terminal made of plain data.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::expect_used
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
 extern crate std;
 
@@ -48,14 +43,8 @@ struct Fake {
 
 impl Fake {
     fn with(names: &[&str]) -> Self {
-        let vm = |name: &&str| Vm {
-            name: name.to_string(),
-            ..Vm::default()
-        };
-        Self {
-            vms: names.iter().map(vm).collect(),
-            ..Self::default()
-        }
+        let vm = |name: &&str| Vm { name: name.to_string(), ..Vm::default() };
+        Self { vms: names.iter().map(vm).collect(), ..Self::default() }
     }
 
     fn vm(&mut self, name: &str) -> ControlResult<&mut Vm> {
@@ -67,22 +56,14 @@ impl Fake {
 impl VmControl for Fake {
     fn create(&mut self, file: &str, options: &CreateOptions) -> ControlResult<String> {
         if !self.files().contains(&file.to_string()) {
-            return Err(ControlError::new(format!(
-                "there is no config {file} in the bundle"
-            )));
+            return Err(ControlError::new(format!("there is no config {file} in the bundle")));
         }
         self.asked.push(format!(
             "{file} {:?} {:?} {:?}",
             options.name, options.memory_bytes, options.cpus
         ));
-        let name = options
-            .name
-            .clone()
-            .unwrap_or(file.trim_end_matches(".toml").into());
-        self.vms.push(Vm {
-            name: name.clone(),
-            ..Vm::default()
-        });
+        let name = options.name.clone().unwrap_or(file.trim_end_matches(".toml").into());
+        self.vms.push(Vm { name: name.clone(), ..Vm::default() });
         Ok(name)
     }
 
@@ -104,11 +85,7 @@ impl VmControl for Fake {
         }
         vm.running = false;
         let deaf = mode == StopMode::Force || vm.name == "deaf";
-        Ok(if deaf {
-            Stopped::Forced
-        } else {
-            Stopped::Itself
-        })
+        Ok(if deaf { Stopped::Forced } else { Stopped::Itself })
     }
 
     fn delete(&mut self, vm: &str, mode: DeleteMode) -> ControlResult<()> {
@@ -137,14 +114,8 @@ impl VmControl for Fake {
 
     fn show(&self, vm: &str) -> ControlResult<Vec<Section>> {
         Ok([
-            Section {
-                title: String::new(),
-                fields: [Field::new("name", vm)].into(),
-            },
-            Section {
-                title: "memory".into(),
-                fields: [Field::new("ram", "512M")].into(),
-            },
+            Section { title: String::new(), fields: [Field::new("name", vm)].into() },
+            Section { title: "memory".into(), fields: [Field::new("ram", "512M")].into() },
         ]
         .into())
     }
@@ -154,23 +125,18 @@ impl VmControl for Fake {
     }
 
     fn files(&self) -> Vec<String> {
-        ["linux.toml", "linux-smp.toml", "hello.toml"]
-            .map(String::from)
-            .into()
+        ["linux.toml", "linux-smp.toml", "hello.toml"].map(String::from).into()
     }
 
     fn is_running(&self, vm: &str) -> bool {
-        self.vms
-            .iter()
-            .any(|other| other.name == vm && other.running)
+        self.vms.iter().any(|other| other.name == vm && other.running)
     }
 
     fn console_write(&mut self, vm: &str, bytes: &[u8]) -> ControlResult<usize> {
         let takes = self.takes.unwrap_or(bytes.len()).min(bytes.len());
         let vm = self.vm(vm)?;
         vm.input.extend(&bytes[..takes]);
-        vm.output
-            .extend(bytes[..takes].iter().filter(|byte| byte.is_ascii_graphic()));
+        vm.output.extend(bytes[..takes].iter().filter(|byte| byte.is_ascii_graphic()));
         vm.running &= !bytes[..takes].contains(&0x04);
         Ok(takes)
     }
@@ -202,12 +168,7 @@ impl VmControl for Fake {
     }
 
     fn host_cpus(&self) -> Vec<HostCpu> {
-        let cpu = |id| HostCpu {
-            id,
-            state: "idle".into(),
-            vcpus: 1,
-            busy_permille: Some(5),
-        };
+        let cpu = |id| HostCpu { id, state: "idle".into(), vcpus: 1, busy_permille: Some(5) };
         (0..2).map(cpu).collect()
     }
 
@@ -305,11 +266,7 @@ impl Screen {
 
 impl Terminal for Screen {
     fn read(&mut self, buf: &mut [u8], _timeout: Duration) -> usize {
-        assert!(
-            !self.keys.is_empty(),
-            "the script ends before the shell:\n{}",
-            self.text()
-        );
+        assert!(!self.keys.is_empty(), "the script ends before the shell:\n{}", self.text());
         let Some(key) = self.keys.pop_front().unwrap() else {
             return 0;
         };

@@ -59,21 +59,12 @@ fn the_sections_give_what_they_say() {
     assert_eq!(vm.base.vm_type, VmType::Rtos);
     assert_eq!(vm.base.weight, 200);
     assert_eq!(vm.base.restart, RestartPolicy::OnFailure);
-    assert_eq!(
-        vm.vcpu_affinities(),
-        vec![(0, Some(1), 0), (1, Some(2), 0x100)]
-    );
+    assert_eq!(vm.vcpu_affinities(), vec![(0, Some(1), 0), (1, Some(2), 0x100)]);
     assert_eq!(vm.kernel.entry_point, Some(0x8020_0000));
     assert_eq!(vm.kernel.image_location, ImageLocation::Fs);
     assert_eq!(
         vm.image_paths().collect::<Vec<_>>(),
-        [
-            "guest.bin",
-            "bios.bin",
-            "guest.dtb",
-            "rootfs.cpio",
-            "disk.img"
-        ]
+        ["guest.bin", "bios.bin", "guest.dtb", "rootfs.cpio", "disk.img"]
     );
     assert_eq!(vm.memory_total(), 0x0400_1000);
     assert_eq!(
@@ -87,15 +78,8 @@ fn the_sections_give_what_they_say() {
     );
     assert_eq!(vm.devices.interrupt_mode, InterruptMode::Passthrough);
     assert_eq!(vm.devices.gic, Some(GicVersion::V3));
-    assert_eq!(
-        vm.devices.emu_devices.len(),
-        3,
-        "no second console is added"
-    );
-    assert_eq!(
-        vm.devices.emu_devices[1].emu_type,
-        EmulatedDeviceType::GicRedistributor
-    );
+    assert_eq!(vm.devices.emu_devices.len(), 3, "no second console is added");
+    assert_eq!(vm.devices.emu_devices[1].emu_type, EmulatedDeviceType::GicRedistributor);
     assert_eq!(vm.devices.emu_devices[1].cfg_list, [2, 0x2_0000, 0]);
     assert_eq!(vm.devices.passthrough_devices[0].base_hpa, 0x0902_0000);
     assert_eq!(vm.devices.passthrough_devices[0].irq_id, 34);
@@ -123,10 +107,7 @@ fn name_kernel_and_memory_are_enough() {
     );
     assert_eq!(vm.devices.interrupt_mode, InterruptMode::Emulated);
     let console = &vm.devices.emu_devices[0];
-    assert_eq!(
-        (console.base_gpa, console.length, console.irq_id),
-        (0x0900_0000, 0x1000, 33)
-    );
+    assert_eq!((console.base_gpa, console.length, console.irq_id), (0x0900_0000, 0x1000, 33));
 }
 
 #[test]
@@ -167,10 +148,7 @@ fn regions_add_to_memory() {
     );
     assert_eq!(vm.memory_regions.len(), 3);
     assert_eq!(vm.memory_regions[1].map_type, MapType::Identical);
-    assert_eq!(
-        vm.memory_regions[1].flags,
-        RegionFlags::READ | RegionFlags::WRITE
-    );
+    assert_eq!(vm.memory_regions[1].flags, RegionFlags::READ | RegionFlags::WRITE);
     assert_eq!(vm.memory_regions[2].flags, RegionFlags::RWX);
     assert_eq!(vm.memory_total(), (576 << 20) + 4096);
 }
@@ -234,10 +212,7 @@ fn a_board_fills_in_what_it_can() {
     assert_eq!(board.host_heap, 64 << 20);
     assert_eq!(board.qemu, None);
     let text = std::format!("{text}[qemu]\nmachine = \"virt\"\ncpu = \"max\"\nmemory = \"2G\"");
-    let qemu = BoardConfig::from_toml("b.toml", &text)
-        .unwrap()
-        .qemu
-        .unwrap();
+    let qemu = BoardConfig::from_toml("b.toml", &text).unwrap().qemu.unwrap();
     assert_eq!((qemu.smp, qemu.memory), (1, 2 << 30));
 }
 
@@ -260,10 +235,7 @@ config = "vms/hello.toml"
     let linux = index.vm("linux-aarch64").unwrap();
     assert!(linux.autostart);
     assert_eq!(linux.config, "vms/linux-aarch64.toml");
-    assert_eq!(
-        linux.entry("../../target/guests/aarch64/Image"),
-        Some("blobs/0-Image")
-    );
+    assert_eq!(linux.entry("../../target/guests/aarch64/Image"), Some("blobs/0-Image"));
     assert_eq!(linux.entry("Image"), None);
     assert!(!index.vm("hello").unwrap().autostart);
     assert!(index.vm("nobody").is_none());

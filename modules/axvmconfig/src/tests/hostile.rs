@@ -100,9 +100,7 @@ fn shuffled_pieces_are_read_without_a_panic() {
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     for _ in 0..5_000 {
         let count = numbers.below(40);
-        let text: String = (0..count)
-            .map(|_| pieces[numbers.below(pieces.len())])
-            .collect();
+        let text: String = (0..count).map(|_| pieces[numbers.below(pieces.len())]).collect();
         read(&text);
     }
 }
@@ -136,17 +134,10 @@ fn huge_numbers_everywhere_are_refused_or_kept() {
 #[test]
 fn deep_nesting_is_refused_and_not_followed() {
     let nested = |open: &str, count: usize| format!("a = {}", open.repeat(count));
-    for text in [
-        nested("[", 30_000),
-        nested("{a=", 20_000),
-        nested("{a.a.a.a=[", 6_000),
-    ] {
+    for text in [nested("[", 30_000), nested("{a=", 20_000), nested("{a.a.a.a=[", 6_000)] {
         assert_eq!(refusal(&text).message, "nested too deep");
     }
-    for text in [
-        format!("{}a = 1", "a.".repeat(30_000)),
-        format!("[{}a]", "a.".repeat(30_000)),
-    ] {
+    for text in [format!("{}a = 1", "a.".repeat(30_000)), format!("[{}a]", "a.".repeat(30_000))] {
         assert_eq!(refusal(&text).message, "too many dots in a key");
     }
 }
@@ -170,10 +161,7 @@ fn long_files_long_lines_and_long_lists_are_bounded() {
     assert!(refusal(&"#".repeat(70_000)).message.contains("70000 bytes"));
     read(&format!("name = \"{}\"", "x".repeat(60_000)));
     read(&format!("{} = 1", "k".repeat(60_000)));
-    let list = format!(
-        "name = \"a\"\nkernel = \"k\"\nmemory_regions = [{}]",
-        "0,".repeat(30_000)
-    );
+    let list = format!("name = \"a\"\nkernel = \"k\"\nmemory_regions = [{}]", "0,".repeat(30_000));
     assert_eq!(refusal(&list).message, "memory_regions has 30000 items");
 }
 

@@ -37,36 +37,11 @@ fn an_error_shows_the_line_with_a_caret_and_what_is_allowed() {
 #[test]
 fn unknown_keys_are_refused_with_a_guess() {
     refused(&[
-        (
-            "cpu = 2",
-            (4, 1),
-            "unknown key \"cpu\"",
-            "did you mean \"cpus\"?",
-        ),
-        (
-            "colour = 2",
-            (4, 1),
-            "unknown key \"colour\"",
-            "allowed: affinity, bios_load_addr",
-        ),
-        (
-            "[devices]\ncpus = 2",
-            (5, 1),
-            "unknown key \"cpus\"",
-            "it belongs in [base]",
-        ),
-        (
-            "[devices]\nconsol = true",
-            (5, 1),
-            "unknown key \"consol\"",
-            "did you mean \"console\"?",
-        ),
-        (
-            "[kernal]\ncmdline = \"\"",
-            (4, 2),
-            "unknown key \"kernal\"",
-            "did you mean \"kernel\"?",
-        ),
+        ("cpu = 2", (4, 1), "unknown key \"cpu\"", "did you mean \"cpus\"?"),
+        ("colour = 2", (4, 1), "unknown key \"colour\"", "allowed: affinity, bios_load_addr"),
+        ("[devices]\ncpus = 2", (5, 1), "unknown key \"cpus\"", "it belongs in [base]"),
+        ("[devices]\nconsol = true", (5, 1), "unknown key \"consol\"", "did you mean \"console\"?"),
+        ("[kernal]\ncmdline = \"\"", (4, 2), "unknown key \"kernal\"", "did you mean \"kernel\"?"),
         (
             "[[region]]\nbase = 0\nsise = 1",
             (6, 1),
@@ -81,49 +56,18 @@ fn unknown_keys_are_refused_with_a_guess() {
 fn missing_keys_are_refused_with_an_example() {
     for (text, message, hint) in [
         ("", "name is missing", "write: name = \"linux\""),
-        (
-            "name = \"a\"",
-            "kernel_path is missing",
-            "write: kernel = \"Image\"",
-        ),
-        (
-            "name = \"a\"\nkernel = \"k\"",
-            "memory is missing",
-            "write: memory = \"512M\"",
-        ),
+        ("name = \"a\"", "kernel_path is missing", "write: kernel = \"Image\""),
+        ("name = \"a\"\nkernel = \"k\"", "memory is missing", "write: memory = \"512M\""),
     ] {
         let error = refusal(text);
         assert_eq!((error.line, error.column), (1, 1));
-        assert_eq!(
-            (error.message.as_str(), error.hint.as_str()),
-            (message, hint)
-        );
+        assert_eq!((error.message.as_str(), error.hint.as_str()), (message, hint));
     }
     refused(&[
-        (
-            "[[region]]\nsize = 4096",
-            (4, 1),
-            "region[0] has no gpa",
-            "base = ",
-        ),
-        (
-            "[[device]]\nname = \"a\"",
-            (4, 1),
-            "device[0] has no emu_type",
-            "type = ",
-        ),
-        (
-            "[[device]]\ntype = \"dummy\"",
-            (4, 1),
-            "device[0] has no base",
-            "base = ",
-        ),
-        (
-            "[[passthrough]]\nbase = 0x1000",
-            (4, 1),
-            "passthrough[0] has no length",
-            "length = ",
-        ),
+        ("[[region]]\nsize = 4096", (4, 1), "region[0] has no gpa", "base = "),
+        ("[[device]]\nname = \"a\"", (4, 1), "device[0] has no emu_type", "type = "),
+        ("[[device]]\ntype = \"dummy\"", (4, 1), "device[0] has no base", "base = "),
+        ("[[passthrough]]\nbase = 0x1000", (4, 1), "passthrough[0] has no length", "length = "),
     ]);
 }
 
@@ -136,12 +80,7 @@ fn a_setting_is_given_once() {
             "cpu_num says what cpus said before",
             "cpus is on line 4",
         ),
-        (
-            "[base]\nname = \"b\"",
-            (5, 1),
-            "name says what name said before",
-            "name is on line 1",
-        ),
+        ("[base]\nname = \"b\"", (5, 1), "name says what name said before", "name is on line 1"),
         (
             "affinity = [0]\nphys_cpu_sets = [1]",
             (4, 12),
@@ -155,54 +94,14 @@ fn a_setting_is_given_once() {
 #[test]
 fn wrong_types_are_refused() {
     refused(&[
-        (
-            "cpus = \"two\"",
-            (4, 8),
-            "cpus cannot be a string",
-            "allowed: an integer",
-        ),
-        (
-            "weight = 1.5",
-            (4, 10),
-            "weight cannot be a fraction",
-            "allowed: an integer",
-        ),
-        (
-            "console = 1",
-            (4, 11),
-            "console cannot be an integer",
-            "allowed: true or false",
-        ),
-        (
-            "cmdline = 1979-05-27",
-            (4, 11),
-            "cmdline cannot be a date or time",
-            "a string",
-        ),
-        (
-            "ramdisk = []",
-            (4, 11),
-            "ramdisk cannot be a list",
-            "a string",
-        ),
-        (
-            "restart = true",
-            (4, 11),
-            "restart cannot be true or false",
-            "\"never\", \"on-failure\"",
-        ),
-        (
-            "affinity = 0",
-            (4, 12),
-            "affinity cannot be an integer",
-            "a list",
-        ),
-        (
-            "emu_devices = [1]",
-            (4, 16),
-            "emu_devices[0] cannot be an integer",
-            "a list",
-        ),
+        ("cpus = \"two\"", (4, 8), "cpus cannot be a string", "allowed: an integer"),
+        ("weight = 1.5", (4, 10), "weight cannot be a fraction", "allowed: an integer"),
+        ("console = 1", (4, 11), "console cannot be an integer", "allowed: true or false"),
+        ("cmdline = 1979-05-27", (4, 11), "cmdline cannot be a date or time", "a string"),
+        ("ramdisk = []", (4, 11), "ramdisk cannot be a list", "a string"),
+        ("restart = true", (4, 11), "restart cannot be true or false", "\"never\", \"on-failure\""),
+        ("affinity = 0", (4, 12), "affinity cannot be an integer", "a list"),
+        ("emu_devices = [1]", (4, 16), "emu_devices[0] cannot be an integer", "a list"),
         (
             "memory_regions = [[0, {}, 7, 0]]",
             (4, 23),
@@ -218,37 +117,12 @@ fn values_out_of_range_are_refused() {
         ("cpus = 0", (4, 8), "cpus cannot be 0", "allowed: 1 to 64"),
         ("cpus = 65", (4, 8), "cpus cannot be 65", "allowed: 1 to 64"),
         ("id = -1", (4, 6), "id cannot be \"-1\"", "allowed: 0 to"),
-        (
-            "id = 0x1_0000_0000_0000_0000",
-            (4, 6),
-            "id cannot be \"10000000000000000\"",
-            "0xffff_",
-        ),
-        (
-            "weight = 10001",
-            (4, 10),
-            "weight cannot be 10001",
-            "allowed: 1 to 10000",
-        ),
-        (
-            "affinity = [64]",
-            (4, 13),
-            "affinity[0] cannot be 64",
-            "allowed: 0 to 63",
-        ),
+        ("id = 0x1_0000_0000_0000_0000", (4, 6), "id cannot be \"10000000000000000\"", "0xffff_"),
+        ("weight = 10001", (4, 10), "weight cannot be 10001", "allowed: 1 to 10000"),
+        ("affinity = [64]", (4, 13), "affinity[0] cannot be 64", "allowed: 0 to 63"),
         ("affinity = []", (4, 12), "affinity names no CPU", "[0, 1]"),
-        (
-            "affinity = [[0]]\ncpus = 2",
-            (4, 12),
-            "affinity has 1 items for 2 vCPUs",
-            "allowed: 2",
-        ),
-        (
-            "phys_cpu_sets = [0]",
-            (4, 18),
-            "phys_cpu_sets[0] cannot be 0",
-            "a mask",
-        ),
+        ("affinity = [[0]]\ncpus = 2", (4, 12), "affinity has 1 items for 2 vCPUs", "allowed: 2"),
+        ("phys_cpu_sets = [0]", (4, 18), "phys_cpu_sets[0] cannot be 0", "a mask"),
         (
             "phys_cpu_ids = [1, 1]\ncpus = 2",
             (4, 20),
@@ -261,25 +135,10 @@ fn values_out_of_range_are_refused() {
             "phys_cpu_ids has 1 items for 2 vCPUs",
             "allowed: 2",
         ),
-        (
-            "gic = \"v2\"\ncpus = 9",
-            (4, 7),
-            "a GICv2 has no room for 9 vCPUs",
-            "\"v3\"",
-        ),
-        (
-            "gic = 4",
-            (4, 7),
-            "unknown GIC version 0x4",
-            "\"v2\", \"v3\" (2, 3)",
-        ),
+        ("gic = \"v2\"\ncpus = 9", (4, 7), "a GICv2 has no room for 9 vCPUs", "\"v3\""),
+        ("gic = 4", (4, 7), "unknown GIC version 0x4", "\"v2\", \"v3\" (2, 3)"),
         ("ramdisk = \"\"", (4, 11), "ramdisk has 0 bytes", "1 to 255"),
-        (
-            "cmdline = \"a\\nb\"",
-            (4, 11),
-            "cmdline has a control character in it",
-            "one line",
-        ),
+        ("cmdline = \"a\\nb\"", (4, 11), "cmdline has a control character in it", "one line"),
         (
             "entry_point = 0x1000",
             (4, 15),
@@ -291,16 +150,8 @@ fn values_out_of_range_are_refused() {
 
 #[test]
 fn names_are_plain_words() {
-    for name in [
-        "",
-        "a b",
-        "a/b",
-        "\\u00e9",
-        "123456789012345678901234567890123",
-    ] {
-        let error = refusal(&std::format!(
-            "name = \"{name}\"\nkernel = \"k\"\nmemory = \"1M\""
-        ));
+    for name in ["", "a b", "a/b", "\\u00e9", "123456789012345678901234567890123"] {
+        let error = refusal(&std::format!("name = \"{name}\"\nkernel = \"k\"\nmemory = \"1M\""));
         assert_eq!((error.line, error.column), (1, 8), "{error}");
         assert!(error.hint.contains("1 to 32 letters"), "{error}");
     }
@@ -317,9 +168,7 @@ fn sizes_and_addresses_fit_pages_and_the_address_space() {
         ("\"99999999999G\"", "memory cannot be \"99999999999G\""),
         ("\"512 M\"", "memory cannot be \"512 M\""),
     ] {
-        let error = refusal(&std::format!(
-            "name = \"a\"\nkernel = \"k\"\nmemory = {memory}"
-        ));
+        let error = refusal(&std::format!("name = \"a\"\nkernel = \"k\"\nmemory = {memory}"));
         assert_eq!((error.line, error.column), (3, 10), "{error}");
         assert_eq!(error.message, message);
     }
@@ -507,19 +356,13 @@ fn bad_syntax_is_shown_where_it_is() {
 #[test]
 fn boards_and_bundles_are_checked_alike() {
     let error = BoardConfig::from_toml("b.toml", "name = \"b\"\narhc = \"x\"").unwrap_err();
-    assert_eq!(
-        (error.line, error.hint.as_str()),
-        (2, "did you mean \"arch\"?")
-    );
+    assert_eq!((error.line, error.hint.as_str()), (2, "did you mean \"arch\"?"));
     let error = BundleIndex::from_toml("board = \"b\"\n[[vm]]\nname = \"a\"").unwrap_err();
     assert_eq!(error.message, "vm[0] has no config");
     let twice =
         "board = \"b\"\n[[vm]]\nname = \"a\"\nconfig = \"c\"\n[[vm]]\nname = \"a\"\nconfig = \"d\"";
     let error = BundleIndex::from_toml(twice).unwrap_err();
-    assert_eq!(
-        (error.line, error.message.as_str()),
-        (5, "two VMs are called \"a\"")
-    );
+    assert_eq!((error.line, error.message.as_str()), (5, "two VMs are called \"a\""));
     let error = BundleIndex::from_toml(
         "board = \"b\"\n[[vm]]\nname = \"a\"\nconfig = \"c\"\nfiles = {x = 1}",
     )

@@ -11,16 +11,11 @@ use crate::{AxVMCrateConfig, BoardConfig};
 
 /// The TOML files of a folder of `configs/`, with their text.
 fn files(folder: &str) -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../configs")
-        .join(folder);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs").join(folder);
     let mut files: Vec<_> = fs::read_dir(root)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
         .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
         .collect();
     files.sort();
