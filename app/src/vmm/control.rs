@@ -141,6 +141,7 @@ impl VmControl for Control {
             Field::new("guest memory", bytes(pool.total)),
             Field::new("free", bytes(pool.free)),
             Field::new("largest free block", bytes(pool.largest)),
+            Field::new("VMIDs in use", axvm::vmids_in_use().to_string()),
             Field::new("host heap used", bytes(used)),
             Field::new("host heap free", bytes(free)),
         ]

@@ -36,7 +36,6 @@ pub(crate) struct Seat {
     vruntime_ns: AtomicU64,
     /// Time it has run, in nanoseconds.
     ran_ns: AtomicU64,
-    affinity: CpuMask,
 }
 
 /// The places of one VM's vCPUs.
@@ -66,7 +65,6 @@ impl Seats {
                 home: AtomicUsize::new(home),
                 vruntime_ns: AtomicU64::new(0),
                 ran_ns: AtomicU64::new(0),
-                affinity,
             });
         }
         runner::add_load(&seats.iter().map(Seat::home).collect::<Vec<_>>(), weight);
@@ -102,10 +100,6 @@ impl Drop for Seats {
 impl Seat {
     pub(crate) fn home(&self) -> usize {
         self.home.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn affinity(&self) -> CpuMask {
-        self.affinity
     }
 
     pub(crate) fn ran_ns(&self) -> u64 {

@@ -5,7 +5,7 @@ use axvcpu::{AxVCpuExitReason, GuestFault};
 
 use crate::esr::{Fault, Syndrome};
 use crate::insn::{self, AccessKind, Regs};
-use crate::regs::{barrier, mrs, msr};
+use crate::regs::{barrier, mrs, msr, size};
 use crate::vcpu::{Aarch64VCpu, fault_address};
 
 /// What is left of an instruction that makes more than one plain access.
@@ -49,7 +49,7 @@ impl Aarch64VCpu {
         let par = mrs!("PAR_EL1");
         msr!("PAR_EL1", par_of_guest);
         let page = par & 0x000f_ffff_ffff_f000;
-        (par & 1 == 0).then(|| GuestPhysAddr::from_usize((page | va & 0xfff) as usize))
+        (par & 1 == 0).then(|| GuestPhysAddr::from_usize(size(page | va & 0xfff)))
     }
 
     /// A data abort whose syndrome does not say what was accessed.
@@ -120,7 +120,7 @@ impl Aarch64VCpu {
             return AxVCpuExitReason::Nothing;
         };
         let second = op.second.map(|access| {
-            let distance = access.address.wrapping_sub(op.first.address) as usize;
+            let distance = size(access.address.wrapping_sub(op.first.address));
             (access, GuestPhysAddr::from_usize(addr.as_usize().wrapping_add(distance)))
         });
         let undo = match op.first.kind {

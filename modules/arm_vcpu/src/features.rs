@@ -10,3 +10,13 @@ pub(crate) fn pointer_authentication() -> bool {
     // ID_AA64ISAR2_EL1 by encoding: older assemblers lack the name.
     mrs!("ID_AA64ISAR1_EL1") & ISAR1 != 0 || mrs!("S3_0_C0_C6_2") & ISAR2 != 0
 }
+
+/// Whether the CPU has HCRX_EL2 (ID_AA64MMFR1_EL1.HCX).
+pub(crate) fn extended_hcr() -> bool {
+    mrs!("ID_AA64MMFR1_EL1") >> 40 & 0xf != 0
+}
+
+/// Whether the CPU has the error-synchronisation registers (ID_AA64PFR0_EL1.RAS).
+pub(crate) fn ras() -> bool {
+    mrs!("ID_AA64PFR0_EL1") >> 28 & 0xf != 0
+}

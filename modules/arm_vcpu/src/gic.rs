@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::regs::{barrier, mrs, msr};
+use crate::regs::{barrier, low_word, mrs, msr, size};
 
 /// Acknowledged nothing: the interrupt went away between the peek and the acknowledgement.
 pub const SPURIOUS: u32 = 1020;
@@ -12,13 +12,13 @@ pub const SPURIOUS: u32 = 1020;
 /// The highest-priority pending physical interrupt, without acknowledging it (ICC_HPPIR1_EL1).
 #[inline]
 pub fn pending() -> u32 {
-    mrs!("S3_0_C12_C12_2") as u32 & 0xff_ffff
+    low_word(mrs!("S3_0_C12_C12_2")) & 0xff_ffff
 }
 
 /// Acknowledges the highest-priority pending physical interrupt (ICC_IAR1_EL1); 1020 and above: none.
 #[inline]
 pub fn acknowledge() -> u32 {
-    let intid = mrs!("S3_0_C12_C12_0") as u32 & 0xff_ffff;
+    let intid = low_word(mrs!("S3_0_C12_C12_0")) & 0xff_ffff;
     barrier!("dsb sy");
     intid
 }
@@ -83,7 +83,7 @@ by_index!(active_priorities1, set_active_priorities1:
 
 /// How many list registers this CPU has (ICH_VTR_EL2.ListRegs).
 pub fn list_registers() -> usize {
-    (mrs!("S3_4_C12_C11_1") as usize & 31) + 1
+    size(mrs!("S3_4_C12_C11_1") & 31) + 1
 }
 
 /// How many active-priority registers of each group exist (ICH_VTR_EL2.PREbits); others are UNDEFINED.

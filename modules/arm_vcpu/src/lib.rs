@@ -37,7 +37,7 @@ pub use context_frame::TrapFrame;
 pub use el1::El1Registers;
 pub use pcpu::{Aarch64PerCpu, IPA_BITS};
 pub use timer::{SliceTimer, VirtualTimer, counter_frequency, physical_counter};
-pub use translation::{forget_all_translations, forget_vmid};
+pub use translation::{forget_all_translations, forget_local_translations, forget_vmid};
 pub use vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig};
 pub use world_switch::OwnFault;
 

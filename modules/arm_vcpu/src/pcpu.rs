@@ -5,6 +5,7 @@
 use axerrno::{AxResult, ax_err};
 use axvcpu::AxArchPerCpu;
 
+use crate::features;
 use crate::regs::{barrier, mrs, msr};
 use crate::world_switch::vector_table;
 
@@ -101,6 +102,14 @@ impl AxArchPerCpu for Aarch64PerCpu {
         msr!("CPTR_EL2", CPTR);
         msr!("MDCR_EL2", MDCR | mrs!("MDCR_EL2") & MDCR_HPMN);
         msr!("HSTR_EL2", 0);
+        if features::extended_hcr() {
+            // HCRX_EL2: what it could enable traps instead.
+            msr!("S3_4_C1_C2_2", 0);
+        }
+        if features::ras() {
+            // VDISR_EL2: what a guest reads as DISR_EL1 is not another one's.
+            msr!("S3_4_C12_C1_1", 0);
+        }
         // EL1 sees the virtual counter and timer; the physical ones trap.
         msr!("CNTHCTL_EL2", 0);
         // ICC_SRE_EL2: system-register access, and EL1 may look at its own ICC_SRE_EL1.

@@ -48,3 +48,18 @@ macro_rules! barrier {
 }
 
 pub(crate) use {barrier, mrs, msr};
+
+/// A register's value as a size or an address.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "usize has the 64 bits of an aarch64 register")]
+pub(crate) const fn size(value: u64) -> usize {
+    const { assert!(usize::BITS == u64::BITS) };
+    value as usize
+}
+
+/// Bits 31:0 of a register.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the upper half is what is dropped")]
+pub(crate) const fn low_word(value: u64) -> u32 {
+    value as u32
+}

@@ -20,6 +20,14 @@ pub fn forget_vmid(vmid: u16) {
     msr!("DAIF", masked);
 }
 
+/// Forgets what this CPU remembers of the loaded VM's translations: for a vCPU that comes after
+/// another of its VM, whose ASIDs may mean something else.
+pub fn forget_local_translations() {
+    barrier!("tlbi vmalle1");
+    barrier!("dsb nsh");
+    barrier!("isb");
+}
+
 /// Forgets every guest's translations, on all CPUs: the middle step of break-before-make on live tables.
 pub fn forget_all_translations() {
     barrier!("dsb ishst");

@@ -10,7 +10,7 @@ use crate::esr::{Access, Class, Fault, Syndrome};
 use crate::fp::FpState;
 use crate::gic::CpuInterface;
 use crate::pcpu::{HCR, HCR_TWI, HCR_VSE};
-use crate::regs::{barrier, mrs, msr};
+use crate::regs::{barrier, mrs, msr, size};
 use crate::world_switch::{Vector, enter_guest};
 use crate::{TrapFrame, timer::VirtualTimer};
 
@@ -200,8 +200,8 @@ impl AxArchVCpu for Aarch64VCpu {
     }
 
     #[inline]
-    fn set_gpr(&mut self, reg: usize, val: usize) {
-        self.ctx.set(reg, val as u64);
+    fn set_gpr(&mut self, reg: usize, val: u64) {
+        self.ctx.set(reg, val);
     }
 
     fn inject_interrupt(&mut self, _vector: usize) -> AxResult {
@@ -209,8 +209,8 @@ impl AxArchVCpu for Aarch64VCpu {
     }
 
     #[inline]
-    fn set_return_value(&mut self, val: usize) {
-        self.ctx.set(0, val as u64);
+    fn set_return_value(&mut self, val: u64) {
+        self.ctx.set(0, val);
     }
 
     #[inline]
@@ -389,7 +389,7 @@ impl Aarch64VCpu {
 #[inline]
 pub(crate) fn fault_address(far: u64) -> GuestPhysAddr {
     let page = (mrs!("HPFAR_EL2") & 0xfff_ffff_fff0) << 8;
-    GuestPhysAddr::from_usize((page | far & 0xfff) as usize)
+    GuestPhysAddr::from_usize(size(page | far & 0xfff))
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub trait AxArchVCpu: Sized + Send {
     fn save(&mut self);
 
     /// Writes a general register; the register that cannot be written (31 on aarch64) ignores it.
-    fn set_gpr(&mut self, reg: usize, val: usize);
+    fn set_gpr(&mut self, reg: usize, val: u64);
 
     /// Makes an interrupt pending where the vCPU itself keeps them (not on aarch64, where the
     /// interrupt controller does).
@@ -77,7 +77,7 @@ pub trait AxArchVCpu: Sized + Send {
     fn inject_interrupt(&mut self, vector: usize) -> AxResult;
 
     /// Writes the register that a call returns its result in.
-    fn set_return_value(&mut self, val: usize);
+    fn set_return_value(&mut self, val: u64);
 
     /// Moves behind the instruction that made the last exit: the one place where the program counter
     /// moves. An exit that is never finished is made again.

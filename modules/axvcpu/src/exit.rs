@@ -161,7 +161,7 @@ pub const fn extend(value: u64, width: AccessWidth, reg_width: AccessWidth, sign
     if !signed {
         return value & width.mask();
     }
-    let unused = 64 - 8 * width.bytes() as u32;
+    let unused = width.mask().leading_zeros();
     (((value << unused).cast_signed() >> unused).cast_unsigned()) & reg_width.mask()
 }
 

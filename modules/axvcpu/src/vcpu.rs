@@ -42,10 +42,10 @@ impl VCpuState {
 
 /// What has state in the physical CPU that comes and goes with a vCPU's own: an interrupt controller.
 pub trait Attachment: Send + Sync {
-    /// The vCPU has just been loaded into the CPU this runs on.
-    fn load(&self, vcpu_id: usize);
+    /// The vCPU has just been loaded into physical CPU `cpu_id`, which this runs on.
+    fn load(&self, vcpu_id: usize, cpu_id: usize);
 
-    /// The vCPU is about to be saved from the CPU this runs on.
+    /// The vCPU is about to be saved from the physical CPU this runs on.
     fn save(&self, vcpu_id: usize);
 }
 
@@ -212,7 +212,7 @@ impl<A: AxArchVCpu> Exclusive<'_, A> {
     pub(crate) fn load_on(&mut self, cpu: usize) {
         self.arch().load();
         if let Some(attachment) = &self.vcpu.attachment {
-            attachment.load(self.vcpu.vcpu_id);
+            attachment.load(self.vcpu.vcpu_id, cpu);
         }
         self.vcpu.set_loaded_on(cpu);
     }

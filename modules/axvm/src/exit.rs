@@ -86,7 +86,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
                 let Some(value) = self.machine.bus.read(addr, width, vcpu) else {
                     return self.no_device(cpu, addr, MappingFlags::READ);
                 };
-                cpu.arch().set_gpr(reg, extend(value, width, reg_width, signed_ext) as usize);
+                cpu.arch().set_gpr(reg, extend(value, width, reg_width, signed_ext));
                 cpu.arch().finish();
                 RESUME
             }
@@ -150,6 +150,10 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
                 A::drop_priority(TIMER_PPI);
                 let value = self.machine.vgic.timer_lr(vcpu);
                 A::ListRegisters::default().write(TIMER_LIST_REGISTER, value);
+                if value == 0 {
+                    // Nobody is to deactivate it: the guest has switched it off meanwhile.
+                    A::deactivate(TIMER_PPI);
+                }
             }
             KICK_SGI => complete::<A>(KICK_SGI),
             MAINTENANCE_PPI => {
@@ -207,11 +211,8 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
             cpu.arch().inject_fault(GuestFault::DataAbort);
             return RESUME;
         };
-        let exit = cpu.arch().decode_access(word);
-        match exit {
-            AxVCpuExitReason::Undecoded { .. } => RESUME,
-            decoded => self.handle(cpu, vcpu, decoded),
-        }
+        let decoded = cpu.arch().decode_access(word);
+        self.handle(cpu, vcpu, decoded)
     }
 
     /// A trapped WFI.
@@ -233,13 +234,13 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         let view = View { vm: self };
         match psci::call(function, [first, second, third], &view) {
             PsciAction::Return(value) => {
-                cpu.arch().set_return_value(value as usize);
+                cpu.arch().set_return_value(value);
                 cpu.arch().finish();
                 RESUME
             }
             PsciAction::CpuOn { vcpu: target, entry, context } => {
                 let result = self.cpu_on(target, entry, context);
-                cpu.arch().set_return_value(result as usize);
+                cpu.arch().set_return_value(result);
                 cpu.arch().finish();
                 RESUME
             }
@@ -280,7 +281,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         let value = self.vcpus.get(vcpu).and_then(|seat| seat.timer.read(register, now));
         match value {
             Some(value) => {
-                cpu.arch().set_gpr(reg, value as usize);
+                cpu.arch().set_gpr(reg, value);
                 cpu.arch().finish();
             }
             None => cpu.arch().inject_fault(GuestFault::Undefined),

@@ -26,3 +26,4 @@ pub use hal::{AxVMHal, VcpuPort};
 pub use lifecycle::{State, StopReason};
 pub use vcpu::GuestCpu;
 pub use vm::{AxVM, AxVMRef, Ports, has_hardware_support};
+pub use vmid::used as vmids_in_use;

@@ -1,6 +1,8 @@
 //! What a VM needs of an aarch64 vCPU and of the CPU under it, beyond what every architecture has.
 
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 use arm_vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig, gic};
 use arm_vgic::{ListRegisters, Vgic};
 use axvcpu::{Attachment, AxArchVCpu};
@@ -37,6 +39,9 @@ pub trait GuestCpu:
 
     /// The physical counter, in ticks.
     fn counter() -> u64;
+
+    /// Forgets what this CPU remembers of the loaded VM's translations.
+    fn forget_local_translations();
 
     /// Forgets every translation tagged with `vmid`, everywhere.
     fn forget_vmid(vmid: u16);
@@ -81,16 +86,35 @@ impl ListRegisters for HardwareListRegisters {
     }
 }
 
-/// A VM's interrupt controller as what is loaded and saved with its vCPUs.
-pub(crate) struct LoadedInterrupts<L: ListRegisters>(pub(crate) Arc<Vgic<L>>);
+/// What is loaded and saved with the vCPUs of one VM: their interrupts, and which of their
+/// translations a CPU may still remember.
+pub(crate) struct LoadedWith<A: GuestCpu> {
+    pub(crate) vgic: Arc<Vgic<A::ListRegisters>>,
+    /// For each physical CPU, the vCPU that was last loaded there.
+    last: [AtomicUsize; PHYSICAL_CPUS],
+}
 
-impl<L: ListRegisters> Attachment for LoadedInterrupts<L> {
-    fn load(&self, vcpu_id: usize) {
-        self.0.load(vcpu_id);
+const PHYSICAL_CPUS: usize = 64;
+const NONE: usize = usize::MAX;
+
+impl<A: GuestCpu> LoadedWith<A> {
+    pub(crate) fn new(vgic: Arc<Vgic<A::ListRegisters>>) -> Self {
+        Self { vgic, last: [const { AtomicUsize::new(NONE) }; PHYSICAL_CPUS] }
+    }
+}
+
+impl<A: GuestCpu> Attachment for LoadedWith<A> {
+    fn load(&self, vcpu_id: usize, cpu_id: usize) {
+        let last = self.last.get(cpu_id).map_or(NONE, |last| last.swap(vcpu_id, Ordering::Relaxed));
+        if last != vcpu_id {
+            // Every vCPU of a VM has the same VMID, but each may use an ASID for something else.
+            A::forget_local_translations();
+        }
+        self.vgic.load(vcpu_id);
     }
 
     fn save(&self, vcpu_id: usize) {
-        self.0.save(vcpu_id);
+        self.vgic.save(vcpu_id);
     }
 }
 
@@ -132,6 +156,10 @@ impl GuestCpu for Aarch64VCpu {
     #[inline]
     fn counter() -> u64 {
         arm_vcpu::physical_counter()
+    }
+
+    fn forget_local_translations() {
+        arm_vcpu::forget_local_translations();
     }
 
     fn forget_vmid(vmid: u16) {

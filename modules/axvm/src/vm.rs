@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use arm_vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig};
-use arm_vgic::Vgic;
 use axaddrspace::GuestPhysAddr;
 use axdevice::ByteSink;
 use axvcpu::AxVCpu;
@@ -19,7 +18,7 @@ use crate::machine::Machine;
 use crate::mpidr::mpidr_of;
 use crate::psci::PowerState;
 use crate::timer::PhysicalTimer;
-use crate::vcpu::LoadedInterrupts;
+use crate::vcpu::LoadedWith;
 use crate::vmid::Vmid;
 use crate::{AxVMError, AxVMHal, GuestCpu, VcpuPort};
 
@@ -85,10 +84,11 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         boot::check(&config, &images)?;
         let vmid = Vmid::new::<A>()?;
         let machine = Machine::new(&config, &ports)?;
+        let loaded_with = Arc::new(LoadedWith::<A>::new(machine.vgic.clone()));
         let vcpus = config
             .vcpu_affinities()
             .into_iter()
-            .map(|(vcpu, mask, _)| Seat::new(id, vcpu, mask, &vmid, &machine.vgic))
+            .map(|(vcpu, mask, _)| Seat::new(id, vcpu, mask, &vmid, &loaded_with))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Arc::new(Self {
             id,
@@ -317,15 +317,14 @@ impl<A: GuestCpu> Seat<A> {
         vcpu: usize,
         mask: Option<usize>,
         vmid: &Vmid,
-        vgic: &Arc<Vgic<A::ListRegisters>>,
+        loaded_with: &Arc<LoadedWith<A>>,
     ) -> Result<Self, AxVMError> {
         let config =
             Aarch64VCpuCreateConfig { mpidr_el1: mpidr_of(vcpu), dtb_addr: 0, vmid: vmid.get() };
         let favor = mask.map_or(0, |mask| mask.trailing_zeros() as usize);
         let vcpu = AxVCpu::new(vm_id, vcpu, favor, mask, config).map_err(AxVMError::Vcpu)?;
-        let interrupts = Arc::new(LoadedInterrupts(vgic.clone()));
         Ok(Self {
-            vcpu: Arc::new(vcpu.with_attachment(interrupts)),
+            vcpu: Arc::new(vcpu.with_attachment(loaded_with.clone())),
             power: AtomicU8::new(PowerState::Off as u8),
             leave: AtomicBool::new(false),
             timer: PhysicalTimer::default(),

@@ -47,7 +47,7 @@ impl Drop for Vmid {
 }
 
 /// How many VMIDs are in use.
-pub(crate) fn used() -> usize {
+pub fn used() -> usize {
     USED.lock().iter().map(|word| word.count_ones() as usize).sum::<usize>().saturating_sub(1)
 }
 

@@ -410,7 +410,9 @@ fn cpus_that_fault_at_once_share_one_frame() {
             scope.spawn(|| {
                 machine.adopt();
                 ready.fetch_add(1, Ordering::SeqCst);
-                while ready.load(Ordering::SeqCst) < 4 {}
+                while ready.load(Ordering::SeqCst) < 4 {
+                    std::hint::spin_loop();
+                }
                 for at in (BASE..BASE + blocks)
                     .step_by(MIB_2)
                     .chain((2 * GIB + PAGE..2 * GIB + PAGE + pages).step_by(PAGE))
