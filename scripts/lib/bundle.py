@@ -50,6 +50,20 @@ def image_words(config: dict) -> list[str]:
     return [word for word in words if isinstance(word, str) and word]
 
 
+def guest_of(file: Path) -> str | None:
+    """The guest in scripts/guests that `file` is part of, when it is one that setup does not fetch."""
+    folder = (tree.OUT / "guests").resolve()
+    parts = file.relative_to(folder).parts if file.is_relative_to(folder) else ()
+    return parts[1] if len(parts) == 3 else None
+
+
+def fetched(file: Path) -> bool:
+    """Whether `file` is there, once what can be fetched has been."""
+    if not file.is_file() and (guest := guest_of(file)):
+        tree.run([tree.TOP / "scripts" / "guests", guest])
+    return file.is_file()
+
+
 def read_vm(word: str, autostart: list[str], broken: bool) -> Vm:
     """Reads one configuration. A `broken` one goes in as it is: the hypervisor is what must refuse it."""
     path = config_path(word)
@@ -64,7 +78,7 @@ def read_vm(word: str, autostart: list[str], broken: bool) -> Vm:
     vm = Vm(path.stem, text, path.stem in autostart or own_name in autostart)
     for image in image_words(config):
         file = (path.parent / image).resolve()
-        if file.is_file():
+        if file.is_file() if broken else fetched(file):
             vm.files[image] = file
         elif not broken:
             tree.die(f"{tree.shown(path)} names {image}, and there is no file {tree.shown(file)}; "
@@ -114,10 +128,20 @@ def pack(entries: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
+def on_demand(path: Path) -> bool:
+    """Whether the configuration at `path` needs a guest that setup does not fetch."""
+    try:
+        words = image_words(tomllib.loads(path.read_text()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return False
+    return any(guest_of((path.parent / word).resolve()) for word in words)
+
+
 def default_vms(board: str) -> list[str]:
-    """Every VM in configs/vms for the board's architecture."""
+    """Every VM in configs/vms for the board's architecture whose guest is there after setup."""
     pattern = f"*-{tree.board(board)['arch']}.toml"
-    return sorted(file.stem for file in (tree.TOP / "configs" / "vms").glob(pattern))
+    files = sorted((tree.TOP / "configs" / "vms").glob(pattern))
+    return [file.stem for file in files if not on_demand(file)]
 
 
 def make(board: str, words: list[str], broken: bool = False) -> bytes:

@@ -2,7 +2,8 @@
 
 Header, each optional: `vms: NAME...` (names in configs/vms or paths), `board:`, `cpu:`, `smp:`, `memory:`, `gic:`,
 `qemu: WORDS` (more of QEMU's command line), `limit: 120s` (for the whole case), `broken: yes` (the configurations are
-bundled unchecked), `show: /PATTERN/` (lines that `test --show` prints).
+bundled unchecked), `show: /PATTERN/` (lines that `test --show` prints), `when: asked` (a long case or a big download: it
+runs when it is named, and with EXTENDED=1 in the environment).
 
 Steps:
     expect 5s: TEXT       must appear within 5 s (10 s when no time is given); reading goes on behind it
@@ -31,7 +32,7 @@ KEYS = {"enter": "\r", "tab": "\t", "escape": "\x1b", "backspace": "\x7f", "up":
         "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F"}
 
 STEP = re.compile(r"(?P<verb>[a-z]+)(?: +(?:(?P<least>[\d.]+)s?-)?(?P<most>[\d.]+)s)?(?:: ?(?P<text>.*))?$")
-HEADER = re.compile(r"(?P<key>vms|board|cpu|smp|memory|gic|qemu|limit|broken|show): *(?P<value>.*)$")
+HEADER = re.compile(r"(?P<key>vms|board|cpu|smp|memory|gic|qemu|limit|broken|show|when): *(?P<value>.*)$")
 
 
 class BadCase(Exception):
@@ -60,6 +61,7 @@ class Case:
     qemu: list[str] = field(default_factory=list)
     limit_s: float = DEFAULT_LIMIT_S
     broken: bool = False
+    asked: bool = False
     show: re.Pattern | None = None
     steps: list[Step] = field(default_factory=list)
 
@@ -116,6 +118,10 @@ def apply(case: Case, folder: Path, key: str, value: str) -> None:
             case.broken = value == "yes"
         case "show":
             case.show = pattern_of(value)
+        case "when":
+            if value != "asked":
+                raise BadCase(f"a case runs always, or when: asked, not when: {value}")
+            case.asked = True
 
 
 def parse(path: Path) -> Case:
@@ -137,3 +143,11 @@ def parse(path: Path) -> Case:
     if not case.steps:
         raise BadCase(f"{path.name}: a case without steps shows nothing")
     return case
+
+
+def only_asked(path: Path) -> bool:
+    """Whether the case in `path` waits to be asked for; one with a mistake does not, so that the mistake is seen."""
+    try:
+        return parse(path).asked
+    except BadCase:
+        return False

@@ -43,6 +43,9 @@ pub(crate) fn enable(cpu: usize) -> Result<AxPerCpu<Aarch64PerCpu>, &'static str
     // SAFETY: `this_sgi_frame` mapped the frame of the CPU this runs on, for ever.
     unsafe { gic::Redistributor::register(cpu, sgi_frame) };
     let here = gic::Redistributor::this_cpu().ok_or("the CPU has no redistributor")?;
+    for intid in [KICK_SGI, MAINTENANCE_PPI, TIMER_PPI, SliceTimer::INTID] {
+        here.set_priority(intid, OWN_PRIORITY);
+    }
     for intid in [KICK_SGI, MAINTENANCE_PPI, SliceTimer::INTID] {
         here.enable(intid);
     }
@@ -53,6 +56,9 @@ pub(crate) fn enable(cpu: usize) -> Result<AxPerCpu<Aarch64PerCpu>, &'static str
         .map_err(|_| "the CPU cannot run guests: it is not at EL2")?;
     Ok(percpu)
 }
+
+/// Behind the host's interrupts, which all have 0xa0: whatever guests do to theirs, the host's come first.
+const OWN_PRIORITY: u8 = 0xb0;
 
 /// GICR_TYPER: affinity in bits 63:32, Last in bit 4.
 const GICR_TYPER: usize = 8;

@@ -59,7 +59,8 @@ pub(crate) fn pool_use() -> PoolUse {
 /// ArceOS's own heap: bytes used and bytes free.
 pub(crate) fn heap_use() -> (usize, usize) {
     let allocator = global_allocator();
-    (allocator.used_bytes(), allocator.available_bytes())
+    let used = allocator.used_bytes().saturating_sub(pool_use().total);
+    (used, allocator.available_bytes())
 }
 
 /// Guest frames, as the address spaces of VMs ask for them.

@@ -63,6 +63,14 @@ pub(crate) fn rank_current(rank: Rank) {
     }
 }
 
+/// Does long work for one VM at the rank of the others, so that it does not hold them up.
+pub(crate) fn beside_guests<R>(work: impl FnOnce() -> R) -> R {
+    rank_current(Rank::Guests);
+    let result = work();
+    rank_current(Rank::Interactive);
+    result
+}
+
 /// Lets other runnable threads of this CPU run.
 pub(crate) fn yield_now() {
     // Refused only where there is nothing to yield to.

@@ -11,10 +11,10 @@ use axshell::{
     ControlError, ControlResult, CreateOptions, DeleteMode, Ended, Field, HostCpu, LevelFilter,
     Section, Shell, StopMode, Stopped, VmControl, VmSummary,
 };
-use axvm::State;
+use axvm::{State, StopReason};
 
 use super::table::{self, Vm};
-use super::time::now_ns;
+use super::time::{duration_ns, now_ns};
 use super::{VERSION, bundle, notice, runner};
 use crate::host::console::SerialTerminal;
 use crate::host::{cpu, memory, power, thread};
@@ -47,8 +47,7 @@ fn find(name: &str) -> ControlResult<Arc<Vm>> {
 
 /// Waits until `vm` is out of every CPU; false if it is not within `limit`.
 fn wait_out(vm: &Vm, limit: Duration) -> bool {
-    let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-    let end = now_ns().saturating_add(limit_ns);
+    let end = now_ns().saturating_add(duration_ns(limit));
     while !vm.is_out() {
         if now_ns() >= end {
             return false;
@@ -68,11 +67,12 @@ fn stop_now(vm: &Vm) -> ControlResult<()> {
 
 impl VmControl for Control {
     fn create(&mut self, file: &str, options: &CreateOptions) -> ControlResult<String> {
-        table::create(file, options).map_err(ControlError::new)
+        thread::beside_guests(|| table::create(file, options)).map_err(ControlError::new)
     }
 
     fn start(&mut self, vm: &str) -> ControlResult<()> {
-        find(vm)?.start().map_err(ControlError::new)
+        let vm = find(vm)?;
+        thread::beside_guests(|| vm.start()).map_err(ControlError::new)
     }
 
     fn stop(&mut self, vm: &str, _mode: StopMode, _limit: Duration) -> ControlResult<Stopped> {
@@ -86,7 +86,7 @@ impl VmControl for Control {
         if mode == DeleteMode::Force && !vm.is_out() {
             stop_now(&vm)?;
         }
-        table::delete(&vm).map_err(ControlError::new)
+        table::delete(vm).map_err(ControlError::new)
     }
 
     fn list(&self) -> Vec<VmSummary> {
@@ -106,7 +106,15 @@ impl VmControl for Control {
     }
 
     fn is_running(&self, vm: &str) -> bool {
-        table::by_name(vm).is_some_and(|vm| vm.vm.running())
+        table::by_name(vm).is_some_and(|vm| match vm.vm.state() {
+            State::Starting
+            | State::Running
+            | State::Pausing
+            | State::Paused
+            | State::Stopping(_) => true,
+            State::Stopped(reason) => reason == StopReason::Reset,
+            State::Created | State::Deleted => false,
+        })
     }
 
     fn console_write(&mut self, vm: &str, bytes: &[u8]) -> ControlResult<usize> {

@@ -4,13 +4,15 @@
 //! bounded work, and nothing is locked under it.
 
 use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arm_vcpu::{Aarch64VCpu, SliceTimer, gic, physical_counter, this_affinity};
 use axsched::{Picked, RunQueue};
 use axvcpu::{AxVCpuExitReason, VCpuSlot};
-use axvm::{KICK_SGI, RunOptions, StopReason};
+use axvm::{Departure, KICK_SGI, RunOptions, StopReason};
 use kspin::SpinNoIrq;
 
 use super::seats::Status;
@@ -40,6 +42,8 @@ struct Runner {
     attention: AtomicBool,
     /// Weights of the vCPUs that are at home here.
     load: AtomicU64,
+    /// How many those are.
+    residents: AtomicUsize,
     queue: SpinNoIrq<Option<Queue>>,
 }
 
@@ -55,6 +59,7 @@ static RUNNERS: [Runner; MAX_CPUS] = [const {
         affinity: AtomicU64::new(NOT_UP),
         attention: AtomicBool::new(false),
         load: AtomicU64::new(0),
+        residents: AtomicUsize::new(0),
         queue: SpinNoIrq::new(None),
     }
 }; MAX_CPUS];
@@ -80,16 +85,37 @@ pub(crate) fn loads() -> Vec<u64> {
     runners.map(|runner| runner.load.load(Ordering::Relaxed)).collect()
 }
 
+/// The mask of CPUs that run guests.
+pub(crate) fn able() -> u64 {
+    let runners = (0u32..).zip(&RUNNERS).filter(|(_, runner)| !runner.failed());
+    runners.fold(0, |mask, (cpu, _)| mask | 1 << cpu)
+}
+
 /// Counts vCPUs of `weight` at home on `homes`.
-pub(crate) fn add_load(homes: &[usize], weight: u32) {
-    for runner in homes.iter().filter_map(|home| RUNNERS.get(*home)) {
+///
+/// # Errors
+/// A text for the operator: a CPU would have more than its queue holds. Nothing is counted then.
+pub(crate) fn add_load(homes: &[usize], weight: u32) -> Result<(), String> {
+    for (count, home) in homes.iter().enumerate() {
+        let Some(runner) = RUNNERS.get(*home) else {
+            continue;
+        };
+        if runner.residents.fetch_add(1, Ordering::Relaxed) >= QUEUE_CAPACITY {
+            runner.residents.fetch_sub(1, Ordering::Relaxed);
+            remove_load(homes.get(..count).unwrap_or_default(), weight);
+            return Err(format!(
+                "CPU {home} has {QUEUE_CAPACITY} vCPUs already: delete a VM first"
+            ));
+        }
         runner.load.fetch_add(u64::from(weight), Ordering::Relaxed);
     }
+    Ok(())
 }
 
 /// Forgets them.
 pub(crate) fn remove_load(homes: &[usize], weight: u32) {
     for runner in homes.iter().filter_map(|home| RUNNERS.get(*home)) {
+        runner.residents.fetch_sub(1, Ordering::Relaxed);
         runner.load.fetch_sub(u64::from(weight), Ordering::Relaxed);
     }
 }
@@ -125,17 +151,18 @@ pub(crate) fn wake(cpu: usize, key: VcpuKey, weight: u32, vruntime_ns: Option<u6
         return;
     };
     let now = now_ns();
-    {
-        let mut guard = runner.queue.lock();
-        let Some(queue) = guard.as_mut() else {
-            return;
-        };
+    let urgent = runner.with(|queue| {
         queue.sleepers.retain(|(_, sleeper)| *sleeper != key);
-        // Full or present cannot be: VM creation keeps to the capacity, and a step of status is won once.
+        let was_alone = queue.runnable.len() <= 1;
+        // Full or present cannot be: `add_load` keeps to the capacity, and a step of status is won once.
         let _ = queue.runnable.wake(key, weight, vruntime_ns, now);
+        // Whoever ran alone has no slice timer and waits natively: it has to learn that it shares now.
+        was_alone || queue.runnable.preempts(key)
+    });
+    if urgent == Some(true) {
+        runner.attention.store(true, Ordering::Release);
+        interrupt(cpu);
     }
-    runner.attention.store(true, Ordering::Release);
-    interrupt(cpu);
 }
 
 /// The thread of one runner.
@@ -144,6 +171,7 @@ fn run(cpu: usize, runner: &'static Runner) {
         Ok(percpu) => percpu,
         Err(why) => {
             notice::post(format!("CPU {cpu}: {why}"));
+            *runner.queue.lock() = None;
             return;
         }
     };
@@ -160,6 +188,11 @@ fn run(cpu: usize, runner: &'static Runner) {
 }
 
 impl Runner {
+    /// Whether its CPU turned out to be unable to run guests, or does not exist.
+    fn failed(&self) -> bool {
+        self.queue.lock().is_none()
+    }
+
     fn with<R>(&self, act: impl FnOnce(&mut Queue) -> R) -> Option<R> {
         self.queue.lock().as_mut().map(act)
     }
@@ -233,36 +266,37 @@ impl Runner {
         let ran_ns = ticks_to_ns(physical_counter().wrapping_sub(start));
         seat.add_ran_ns(ran_ns);
         self.with(|queue| queue.runnable.charge(key, ran_ns));
-        let off = match exit {
+        let departure = match exit {
             Ok(AxVCpuExitReason::Halt) => {
                 self.block(&vm, key);
                 return;
             }
             Ok(AxVCpuExitReason::AcknowledgedInterrupt { vector }) => {
                 cpu::handle_acknowledged(u32::try_from(vector).unwrap_or(gic::SPURIOUS));
-                vm.vm.must_leave(vcpu)
+                vm.vm.departure(vcpu)
             }
-            Ok(AxVCpuExitReason::CpuDown { .. }) => true,
+            Ok(AxVCpuExitReason::CpuDown { .. }) => Departure::Ends,
             Ok(AxVCpuExitReason::SystemDown) => {
                 // It may be stopping already; then that reason stands.
                 let _ = vm.vm.shutdown(StopReason::PowerOff);
-                true
+                Departure::Ends
             }
             Ok(AxVCpuExitReason::SystemReset) => {
                 let _ = vm.vm.shutdown(StopReason::Reset);
-                true
+                Departure::Ends
             }
-            Ok(_) => vm.vm.must_leave(vcpu),
+            Ok(_) => vm.vm.departure(vcpu),
             Err(error) => {
                 vm.vm.fail(vcpu, 0, format!("the vCPU cannot run: {error}"));
-                true
+                Departure::Ends
             }
         };
-        if off {
-            self.retire(&vm, key, slot);
-        } else {
-            seat.set_status(Status::Runnable);
-            self.with(|queue| queue.runnable.put_back(key, now_ns()));
+        match departure {
+            Departure::Stays => {
+                seat.set_status(Status::Runnable);
+                self.with(|queue| queue.runnable.put_back(key, now_ns()));
+            }
+            Departure::Parks | Departure::Ends => self.evict(&vm, key, slot, departure),
         }
     }
 
@@ -286,19 +320,26 @@ impl Runner {
         }
     }
 
-    /// The vCPU is off: nothing of it stays in this CPU.
-    fn retire(&self, vm: &Vm, key: VcpuKey, slot: &mut VCpuSlot<Aarch64VCpu>) {
+    /// The vCPU parks or ends: nothing of it stays in this CPU.
+    fn evict(&self, vm: &Vm, key: VcpuKey, slot: &mut VCpuSlot<Aarch64VCpu>, departure: Departure) {
         let vcpu = key.vcpu as usize;
-        self.with(|queue| queue.runnable.remove(key));
+        let Some(seat) = vm.seats.seat(vcpu) else {
+            return;
+        };
+        let left = self.with(|queue| queue.runnable.remove(key)).flatten();
+        seat.set_vruntime_ns(left.map_or(0, |entity| entity.vruntime_ns));
         let loaded = vm.vm.vcpu(vcpu).zip(slot.loaded());
-        if loaded.is_some_and(|(own, loaded)| alloc::sync::Arc::ptr_eq(own, loaded))
+        if loaded.is_some_and(|(own, loaded)| Arc::ptr_eq(own, loaded))
             && let Err(error) = slot.evict()
         {
             log::error!("a vCPU cannot be evicted: {error}");
         }
-        if let Some(seat) = vm.seats.seat(vcpu) {
-            seat.set_status(Status::Off);
+        if departure == Departure::Parks {
+            seat.set_status(Status::Parked);
+            vm.vm.vcpu_parked(vcpu);
+            return;
         }
+        seat.set_status(Status::Off);
         if vm.vm.vcpu_off(vcpu) {
             service::vm_ended();
         }

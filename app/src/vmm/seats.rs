@@ -1,9 +1,12 @@
 //! Where each vCPU of a VM sits: its home CPU, whether it runs, waits or sleeps, and how it is woken.
 //!
-//! A vCPU's status moves Off → Runnable → Running → (Runnable | Blocked | Off), Blocked → Runnable. Only
-//! its home runner moves it out of Running; whoever wins the step out of Blocked or Off queues it.
+//! A vCPU's status moves Off → Runnable → Running → (Runnable | Blocked | Parked | Off), and from Blocked
+//! and Parked to Runnable. Only its home runner moves it out of Running; whoever wins the step out of
+//! Blocked, Parked or Off queues it.
 
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 
@@ -26,6 +29,8 @@ pub(crate) enum Status {
     Running = 2,
     /// Waits for an interrupt.
     Blocked = 3,
+    /// Its VM is paused.
+    Parked = 4,
 }
 
 /// One vCPU's place.
@@ -49,14 +54,15 @@ impl Seats {
     /// Places for every vCPU of `config`, each at home on the least loaded CPU it may use.
     ///
     /// # Errors
-    /// A vCPU may use only CPUs that do not exist.
-    pub(crate) fn new(vm: u32, config: &AxVMCrateConfig) -> Result<Self, usize> {
+    /// A text for the operator: a vCPU may use no CPU that runs guests, or too many share one.
+    pub(crate) fn new(vm: u32, config: &AxVMCrateConfig) -> Result<Self, String> {
         let mut loads = runner::loads();
         let weight = config.base.weight;
         let mut seats = Vec::new();
         for (vcpu, mask, _) in config.vcpu_affinities() {
-            let affinity = mask.map_or(CpuMask::ALL, |mask| CpuMask(mask as u64));
-            let home = axsched::choose_home(affinity, &loads, None).ok_or(vcpu)?;
+            let affinity = CpuMask(mask.map_or(u64::MAX, |mask| mask as u64) & runner::able());
+            let home = axsched::choose_home(affinity, &loads, None)
+                .ok_or_else(|| format!("vCPU {vcpu} may use no CPU that runs guests"))?;
             if let Some(load) = loads.get_mut(home) {
                 *load += u64::from(weight);
             }
@@ -67,7 +73,7 @@ impl Seats {
                 ran_ns: AtomicU64::new(0),
             });
         }
-        runner::add_load(&seats.iter().map(Seat::home).collect::<Vec<_>>(), weight);
+        runner::add_load(&seats.iter().map(Seat::home).collect::<Vec<_>>(), weight)?;
         Ok(Self { vm, weight, seats: seats.into_boxed_slice() })
     }
 
@@ -106,6 +112,10 @@ impl Seat {
         self.ran_ns.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn reset_ran_ns(&self) {
+        self.ran_ns.store(0, Ordering::Relaxed);
+    }
+
     pub(crate) fn add_ran_ns(&self, ns: u64) {
         self.ran_ns.fetch_add(ns, Ordering::Relaxed);
     }
@@ -119,6 +129,7 @@ impl Seat {
             1 => Status::Runnable,
             2 => Status::Running,
             3 => Status::Blocked,
+            4 => Status::Parked,
             _ => Status::Off,
         }
     }
@@ -150,7 +161,7 @@ impl Kick for Seats {
                     self.enqueue(vcpu);
                 }
             }
-            Status::Off | Status::Runnable => {}
+            Status::Off | Status::Runnable | Status::Parked => {}
         }
     }
 }
@@ -162,6 +173,14 @@ impl VcpuPort for Seats {
         };
         seat.set_vruntime_ns(0);
         if seat.step(Status::Off, Status::Runnable) {
+            self.enqueue(vcpu);
+        }
+    }
+
+    fn unpark(&self, vcpu: usize) {
+        let parked =
+            self.seats.get(vcpu).is_some_and(|seat| seat.step(Status::Parked, Status::Runnable));
+        if parked {
             self.enqueue(vcpu);
         }
     }

@@ -1,17 +1,40 @@
-//! What happens to a VM after its last vCPU is out: the operator is told, and a reset boots again.
+//! What happens to a VM after its last vCPU is out: the operator is told, and it may start again.
 
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use axvm::{State, StopReason};
+use axvmconfig::RestartPolicy;
 
-use super::{notice, table};
+use super::notice;
+use super::table::{self, Vm};
+use super::time::{duration_ns, now_ns};
 use crate::host::thread::{self, Bell};
 
 static BELL: Bell = Bell::new();
 static ENDED: AtomicBool = AtomicBool::new(false);
+
+/// How long nothing is looked at when nothing rings.
+const PERIOD: Duration = Duration::from_millis(250);
+/// A VM starts again by itself no sooner than this after its last start, so that one in a loop of
+/// resets leaves the machine to the others.
+const NOT_SOONER: Duration = Duration::from_secs(1);
+/// A VM that its policy has restarted this often is left stopped.
+const RESTARTS: usize = 5;
+/// Restarts count for this long.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// What is remembered of one VM.
+struct Watch {
+    vm: usize,
+    /// Its present end has been dealt with.
+    settled: bool,
+    /// When its policy restarted it, in nanoseconds.
+    restarts: Vec<u64>,
+}
 
 /// Some VM has just ended its run. Called by a runner, outside of any guest.
 pub(crate) fn vm_ended() {
@@ -22,41 +45,87 @@ pub(crate) fn vm_ended() {
 /// Starts the service.
 pub(crate) fn start() {
     thread::spawn("vm-service", thread::Rank::Service, None, || {
-        let mut told = Vec::new();
+        let mut watches = Vec::new();
         loop {
-            BELL.wait(Duration::from_secs(1), || ENDED.swap(false, Ordering::AcqRel));
-            look_around(&mut told);
+            BELL.wait(PERIOD, || ENDED.swap(false, Ordering::AcqRel));
+            look_around(&mut watches);
         }
     });
 }
 
-/// Tells of every VM that has ended since it was last looked at; `told` are those told of already.
-fn look_around(told: &mut Vec<usize>) {
-    for vm in table::all() {
+fn look_around(watches: &mut Vec<Watch>) {
+    let vms = table::all();
+    watches.retain(|watch| vms.iter().any(|vm| vm.vm.id() == watch.vm));
+    for vm in vms {
         let id = vm.vm.id();
+        if !watches.iter().any(|watch| watch.vm == id) {
+            watches.push(Watch { vm: id, settled: false, restarts: Vec::new() });
+        }
+        if let Some(watch) = watches.iter_mut().find(|watch| watch.vm == id) {
+            watch.look_at(&vm);
+        }
+    }
+}
+
+impl Watch {
+    fn look_at(&mut self, vm: &Arc<Vm>) {
         let State::Stopped(reason) = vm.vm.state() else {
-            told.retain(|other| *other != id);
-            continue;
+            self.settled = false;
+            return;
         };
-        if !vm.is_out() || told.contains(&id) {
-            continue;
+        if self.settled || !vm.is_out() {
+            return;
         }
         let name = vm.vm.name();
         match reason {
-            StopReason::Reset => match vm.start() {
-                Ok(()) => {
-                    notice::post(format!("{name} resets"));
-                    continue;
+            StopReason::Operator | StopReason::NotLoaded(_) => self.settled = true,
+            StopReason::Reset => {
+                if vm.since_start_ns() < duration_ns(NOT_SOONER) {
+                    return;
                 }
-                Err(error) => notice::post(format!("{name} cannot start again: {error}")),
-            },
-            StopReason::Operator => {}
+                match vm.reset() {
+                    Ok(()) => notice::post(format!("{name} resets")),
+                    Err(error) => notice::post(format!("{name} does not start again: {error}")),
+                }
+            }
             StopReason::PowerOff | StopReason::Fault { .. } => {
+                if self.restarts(vm, &reason) && vm.since_start_ns() < duration_ns(NOT_SOONER) {
+                    return;
+                }
+                self.settled = true;
                 notice::post(format!("{name} stopped: {reason}"));
+                self.restart(vm, &reason);
             }
         }
-        told.push(id);
     }
-    let alive = table::all();
-    told.retain(|id| alive.iter().any(|vm| vm.vm.id() == *id));
+
+    fn restarts(&self, vm: &Vm, reason: &StopReason) -> bool {
+        match vm.vm.config().base.restart {
+            RestartPolicy::Never => false,
+            RestartPolicy::OnFailure => matches!(reason, StopReason::Fault { .. }),
+            RestartPolicy::Always => true,
+        }
+    }
+
+    /// Does what the VM's policy says.
+    fn restart(&mut self, vm: &Vm, reason: &StopReason) {
+        if !self.restarts(vm, reason) {
+            return;
+        }
+        let name = vm.vm.name();
+        let now = now_ns();
+        self.restarts.retain(|at| now.saturating_sub(*at) < duration_ns(REMEMBERED));
+        if self.restarts.len() >= RESTARTS {
+            let within = REMEMBERED.as_secs();
+            notice::post(format!(
+                "{name} was restarted {RESTARTS} times within {within} s: it stays stopped"
+            ));
+            return;
+        }
+        self.restarts.push(now);
+        match vm.start() {
+            Ok(()) => notice::post(format!("{name} restarts")),
+            Err(error) => notice::post(format!("{name} does not restart: {error}")),
+        }
+    }
 }

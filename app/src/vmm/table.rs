@@ -5,19 +5,21 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 
 use arm_vcpu::Aarch64VCpu;
 use axshell::CreateOptions;
-use axvm::{AxVM, AxVMRef, Ports, State, StopReason};
-use axvmconfig::AxVMCrateConfig;
+use axvm::{AxVM, AxVMRef, Boot, Ports, State, StopReason};
+use axvmconfig::{AxVMCrateConfig, Overrides};
 use kspin::SpinNoIrq;
 
 use super::console::History;
 use super::runner::VcpuKey;
 use super::seats::{Seats, Status};
-use super::time::now_ns;
+use super::time::{duration_ns as ns, now_ns};
 use super::{bundle, notice};
-use crate::host::memory::Host;
+use crate::host::memory::{self, Host};
+use crate::host::thread;
 
 /// One VM and what the hypervisor keeps beside it.
 pub(crate) struct Vm {
@@ -47,22 +49,29 @@ pub(crate) fn by_key(key: VcpuKey) -> Option<Arc<Vm>> {
     VMS.lock().iter().find(|vm| vm.vm.id() == key.vm as usize).cloned()
 }
 
+/// Host heap that a VM may need beside its memory, and what must be left for everybody else.
+const HEAP_PER_VM: usize = 512 << 10;
+const HEAP_KEPT: usize = 8 << 20;
+
 /// Creates a VM from the configuration `file` of the bundle. Gives its name.
 ///
 /// # Errors
 /// A text for the operator.
 pub(crate) fn create(file: &str, options: &CreateOptions) -> Result<String, String> {
-    let (mut config, images) = bundle::open(file)?;
-    apply(&mut config, options);
+    let (config, images) = bundle::open(file)?;
+    let config = config.with_overrides(&Overrides {
+        name: options.name.clone(),
+        memory: options.memory_bytes,
+        cpus: options.cpus,
+    })?;
     let name = config.base.name.clone();
     if by_name(&name).is_some() {
         return Err(format!("there is a VM {name} already; choose another with --name"));
     }
+    check_room(&name, &config)?;
     let id = free_id(config.base.id)?;
     let key = u32::try_from(id).map_err(|_| format!("{id} is too large for a VM's id"))?;
-    let seats = Seats::new(key, &config)
-        .map_err(|vcpu| format!("vCPU {vcpu} may use only CPUs that this machine does not have"))?;
-    let seats = Arc::new(seats);
+    let seats = Arc::new(Seats::new(key, &config).map_err(|error| format!("{name}: {error}"))?);
     let console = Arc::new(History::new());
     let ports = Ports { console: console.clone(), vcpus: seats.clone() };
     let vm = AxVM::new(id, config, images, ports).map_err(|error| format!("{name}: {error}"))?;
@@ -73,16 +82,20 @@ pub(crate) fn create(file: &str, options: &CreateOptions) -> Result<String, Stri
     Ok(name)
 }
 
-fn apply(config: &mut AxVMCrateConfig, options: &CreateOptions) {
-    if let Some(name) = &options.name {
-        config.base.name.clone_from(name);
+/// Whether the host has what the VM needs.
+fn check_room(name: &str, config: &AxVMCrateConfig) -> Result<(), String> {
+    const MIB: usize = 1 << 20;
+    let (wanted, free) = (config.memory_total(), memory::pool_use().free);
+    if wanted > free {
+        let (wanted, free) = (wanted.div_ceil(MIB), free / MIB);
+        return Err(format!(
+            "{name} needs {wanted} MiB and {free} MiB are free: give it less, or delete a VM"
+        ));
     }
-    if let (Some(bytes), Some(region)) = (options.memory_bytes, config.memory_regions.first_mut()) {
-        region.size = usize::try_from(bytes).unwrap_or(usize::MAX) & !0xfff;
+    if memory::heap_use().1 < HEAP_PER_VM + HEAP_KEPT {
+        return Err(format!("{name}: the host's heap is almost used up: delete a VM first"));
     }
-    if let Some(cpus) = options.cpus {
-        config.base.cpu_num = cpus;
-    }
+    Ok(())
 }
 
 fn free_id(wanted: Option<usize>) -> Result<usize, String> {
@@ -107,11 +120,15 @@ pub(crate) fn start_automatic() {
     }
 }
 
-/// Takes a VM that does not run out of the table; its memory is free once nobody looks at it any more.
+/// How long the last user of a deleted VM may take to let go of it.
+const LET_GO_WITHIN: Duration = Duration::from_secs(2);
+
+/// Deletes a VM that does not run: takes it out of the table, and gives its memory back once nobody
+/// else looks at it any more.
 ///
 /// # Errors
 /// A text for the operator.
-pub(crate) fn delete(vm: &Arc<Vm>) -> Result<(), String> {
+pub(crate) fn delete(vm: Arc<Vm>) -> Result<(), String> {
     if !vm.is_out() {
         return Err(format!(
             "{} is {}: stop it first, or use --force",
@@ -119,7 +136,13 @@ pub(crate) fn delete(vm: &Arc<Vm>) -> Result<(), String> {
             vm.vm.state()
         ));
     }
-    VMS.lock().retain(|other| !Arc::ptr_eq(other, vm));
+    vm.vm.retire().map_err(|error| format!("{}: {error}", vm.vm.name()))?;
+    VMS.lock().retain(|other| !Arc::ptr_eq(other, &vm));
+    let end = now_ns() + ns(LET_GO_WITHIN);
+    while Arc::strong_count(&vm) > 1 && now_ns() < end {
+        thread::sleep(Duration::from_millis(1));
+    }
+    thread::beside_guests(|| drop(vm));
     Ok(())
 }
 
@@ -129,8 +152,23 @@ impl Vm {
     /// # Errors
     /// A text for the operator.
     pub(crate) fn start(&self) -> Result<(), String> {
-        self.vm.boot().map_err(|error| format!("{}: {error}", self.vm.name()))?;
+        self.boot(Boot::Operator)
+    }
+
+    /// Boots it again because its guest asked for a reset, unless the operator has decided otherwise.
+    ///
+    /// # Errors
+    /// A text for the operator.
+    pub(crate) fn reset(&self) -> Result<(), String> {
+        self.boot(Boot::AfterReset)
+    }
+
+    fn boot(&self, why: Boot) -> Result<(), String> {
+        self.vm.boot(why).map_err(|error| format!("{}: {error}", self.vm.name()))?;
         self.started_ns.store(now_ns(), Ordering::Relaxed);
+        for seat in self.seats.iter() {
+            seat.reset_ran_ns();
+        }
         Ok(())
     }
 
@@ -139,7 +177,9 @@ impl Vm {
     /// # Errors
     /// A text for the operator.
     pub(crate) fn request_stop(&self) -> Result<(), String> {
-        self.vm.shutdown(StopReason::Operator).map_err(|error| format!("{error}"))
+        self.vm
+            .shutdown(StopReason::Operator)
+            .map_err(|error| format!("{}: {error}", self.vm.name()))
     }
 
     /// Whether all its vCPUs are out of the guest and out of every CPU.
@@ -149,7 +189,12 @@ impl Vm {
 
     /// How long it has been running, in nanoseconds.
     pub(crate) fn uptime_ns(&self) -> Option<u64> {
-        let running = matches!(self.vm.state(), State::Running | State::Stopping(_));
-        running.then(|| now_ns().saturating_sub(self.started_ns.load(Ordering::Relaxed)))
+        let state = self.vm.state();
+        (!state.is_out() && state != State::Starting).then(|| self.since_start_ns())
+    }
+
+    /// How long ago it was last started, in nanoseconds.
+    pub(crate) fn since_start_ns(&self) -> u64 {
+        now_ns().saturating_sub(self.started_ns.load(Ordering::Relaxed))
     }
 }

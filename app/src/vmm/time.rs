@@ -1,5 +1,7 @@
 //! Counter ticks and nanoseconds.
 
+use core::time::Duration;
+
 use arm_vcpu::{counter_frequency, physical_counter};
 
 const NANOS: u64 = 1_000_000_000;
@@ -7,6 +9,11 @@ const NANOS: u64 = 1_000_000_000;
 /// Nanoseconds of the physical counter. May be called from exit code.
 pub(crate) fn now_ns() -> u64 {
     ticks_to_ns(physical_counter())
+}
+
+/// A duration in nanoseconds; what is longer than 500 years is 500 years.
+pub(crate) fn duration_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Ticks as nanoseconds.

@@ -15,6 +15,24 @@ pub(crate) struct Deferred {
     writeback: Option<(u8, u64)>,
     /// What the first access's register held: it comes back if the second access fails.
     undo: Option<(u8, u64)>,
+    /// The abort that is to be reported if the second access fails: others may have happened since.
+    pub(crate) cause: Cause,
+}
+
+/// What an abort reported.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cause {
+    /// ESR_EL2.
+    pub(crate) esr: u64,
+    /// FAR_EL2.
+    pub(crate) far: u64,
+}
+
+impl Cause {
+    /// Of the last exit, while the vCPU has been bound ever since.
+    pub(crate) fn last() -> Self {
+        Self { esr: mrs!("ESR_EL2"), far: mrs!("FAR_EL2") }
+    }
 }
 
 /// As whom the guest's own translation is asked.
@@ -65,16 +83,21 @@ impl Aarch64VCpu {
             return AxVCpuExitReason::Nothing;
         }
         // A translation that went away since: the guest tries again and faults by its own tables.
+        let access_flags =
+            if syndrome.is_write() { MappingFlags::WRITE } else { MappingFlags::READ };
         match self.translate(mrs!("ELR_EL2"), Translation::Read) {
-            Some(instruction) => AxVCpuExitReason::Undecoded { addr, instruction },
+            Some(instruction) => AxVCpuExitReason::Undecoded { addr, instruction, access_flags },
             None => AxVCpuExitReason::Nothing,
         }
     }
 
-    /// A stage-2 fault on the guest's own table walk: only memory can be walked.
+    /// A stage-2 fault on the guest's own table walk: only memory can be walked, and tables that lie
+    /// in memory of another kind (HCR_EL2.PTW), or may not be updated, never can.
     #[cold]
-    pub(crate) fn table_walk_fault(&self, syndrome: Syndrome) -> AxVCpuExitReason {
-        let _ = syndrome;
+    pub(crate) fn table_walk_fault(syndrome: Syndrome) -> AxVCpuExitReason {
+        if syndrome.fault() != Fault::Translation {
+            return AxVCpuExitReason::Fault(GuestFault::DataAbort);
+        }
         AxVCpuExitReason::NestedPageFault {
             addr: fault_address(0),
             access_flags: MappingFlags::READ,
@@ -85,7 +108,7 @@ impl Aarch64VCpu {
     #[cold]
     pub(crate) fn instruction_abort(&mut self, syndrome: Syndrome) -> AxVCpuExitReason {
         if syndrome.on_table_walk() {
-            return self.table_walk_fault(syndrome);
+            return Self::table_walk_fault(syndrome);
         }
         let far = mrs!("FAR_EL2");
         let addr = match syndrome.fault() {
@@ -109,14 +132,17 @@ impl Aarch64VCpu {
         let own_stack = pstate & PSTATE_EL != 0 && pstate & PSTATE_SP != 0;
         let sp = if own_stack { mrs!("SP_EL1") } else { mrs!("SP_EL0") };
         let regs = Regs { gpr: &self.ctx.gpr, sp };
-        let far = mrs!("FAR_EL2");
+        let cause = Cause::last();
+        let far = cause.far;
         let Ok(op) = insn::decode(instruction, &regs, pstate) else {
             return abort;
         };
-        if (op.first.address ^ far) << 8 != 0 {
+        // A store where the abort was a load's would be one that the guest's own tables never allowed.
+        let is_store = op.first.kind == AccessKind::Store;
+        if (op.first.address ^ far) << 8 != 0 || is_store != Syndrome(cause.esr).is_write() {
             return abort;
         }
-        let Some(addr) = self.translate(far, Translation::Read) else {
+        let Some(addr) = self.translate(far, Translation::of(Syndrome(cause.esr))) else {
             return AxVCpuExitReason::Nothing;
         };
         let second = op.second.map(|access| {
@@ -127,7 +153,7 @@ impl Aarch64VCpu {
             AccessKind::Load { .. } => Some((op.first.reg, self.ctx.get(op.first.reg.into()))),
             AccessKind::Store => None,
         };
-        self.deferred = Some(Deferred { second, writeback: op.writeback, undo });
+        self.deferred = Some(Deferred { second, writeback: op.writeback, undo, cause });
         self.exit_of(op.first, addr)
     }
 
@@ -158,11 +184,13 @@ impl Aarch64VCpu {
         false
     }
 
-    /// Puts back what the first access of an abandoned instruction loaded.
-    pub(crate) fn abandon_deferred(&mut self) {
-        if let Some(Deferred { undo: Some((reg, value)), .. }) = self.deferred.take() {
+    /// Puts back what the first access of an abandoned instruction loaded, and gives what it reported.
+    pub(crate) fn abandon_deferred(&mut self) -> Option<Cause> {
+        let deferred = self.deferred.take()?;
+        if let Some((reg, value)) = deferred.undo {
             self.ctx.set(reg.into(), value);
         }
+        Some(deferred.cause)
     }
 
     fn write_base(&mut self, base: u8, value: u64) {

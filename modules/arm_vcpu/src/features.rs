@@ -20,3 +20,19 @@ pub(crate) fn extended_hcr() -> bool {
 pub(crate) fn ras() -> bool {
     mrs!("ID_AA64PFR0_EL1") >> 28 & 0xf != 0
 }
+
+/// Whether the CPU has the fine-grained trap registers (ID_AA64MMFR0_EL1.FGT).
+pub(crate) fn fine_grained_traps() -> bool {
+    mrs!("ID_AA64MMFR0_EL1") >> 56 & 0xf != 0
+}
+
+/// Whether the CPU has memory partitioning (ID_AA64PFR0_EL1.MPAM).
+pub(crate) fn mpam() -> bool {
+    mrs!("ID_AA64PFR0_EL1") >> 40 & 0xf != 0
+}
+
+/// Whether the CPU's interrupts come through the system registers of a GICv3 that the host uses
+/// (ID_AA64PFR0_EL1.GIC; ICC_SRE_EL2.SRE, which exists only then).
+pub(crate) fn gicv3_in_use() -> bool {
+    mrs!("ID_AA64PFR0_EL1") >> 24 & 0xf != 0 && mrs!("S3_4_C12_C9_5") & 1 != 0
+}

@@ -100,10 +100,12 @@ const HCR_EN: u64 = 1;
 /// ICH_HCR_EL2.NPIE: a maintenance interrupt when no list register is pending.
 const HCR_NPIE: u64 = 1 << 3;
 
-/// Turns the maintenance interrupt for "no list register is pending" on or off.
+/// Turns the maintenance interrupt for "no list register is pending" on or off. It is signalled only
+/// while a vCPU is bound.
 #[inline]
 pub fn set_no_pending_maintenance(on: bool) {
-    msr!("S3_4_C12_C11_0", if on { HCR_EN | HCR_NPIE } else { HCR_EN });
+    let enable = mrs!("S3_4_C12_C11_0") & HCR_EN;
+    msr!("S3_4_C12_C11_0", enable | if on { HCR_NPIE } else { 0 });
 }
 
 /// The state of a vCPU's CPU interface while it is not loaded, but for its list registers: what is in
@@ -112,26 +114,24 @@ pub fn set_no_pending_maintenance(on: bool) {
 pub(crate) struct CpuInterface {
     active_priorities: [[u64; 4]; 2],
     vmcr: u64,
-    hcr: u64,
 }
 
 impl CpuInterface {
     /// The power-on state: nothing active, interrupt groups disabled.
     pub(crate) fn reset(&mut self) {
-        *self = Self { hcr: HCR_EN, ..Self::default() };
+        *self = Self::default();
     }
 
-    /// Gives the guest its interrupts back; cheap, done each time the vCPU is bound.
+    /// Gives the guest its interrupts; cheap, done each time the vCPU is bound.
     #[inline]
     pub(crate) fn bind(&self) {
-        msr!("S3_4_C12_C11_0", self.hcr);
+        msr!("S3_4_C12_C11_0", mrs!("S3_4_C12_C11_0") | HCR_EN);
     }
 
-    /// Keeps the maintenance interrupt from reaching the host.
+    /// Keeps interrupts to the guest, and the maintenance interrupt, from a CPU that runs the host.
     #[inline]
-    pub(crate) fn unbind(&mut self) {
-        self.hcr = mrs!("S3_4_C12_C11_0") & (HCR_EN | HCR_NPIE);
-        msr!("S3_4_C12_C11_0", 0);
+    pub(crate) fn unbind(&self) {
+        msr!("S3_4_C12_C11_0", mrs!("S3_4_C12_C11_0") & !HCR_EN);
     }
 
     pub(crate) fn save(&mut self) {
@@ -152,6 +152,7 @@ impl CpuInterface {
             set_active_priorities1(index, *one);
         }
         msr!("S3_4_C12_C11_7", self.vmcr);
+        msr!("S3_4_C12_C11_0", 0);
     }
 }
 
@@ -172,6 +173,7 @@ pub struct Redistributor {
 impl Redistributor {
     const ISENABLER0: usize = 0x100;
     const ICENABLER0: usize = 0x180;
+    const IPRIORITYR: usize = 0x400;
     const ISACTIVER0: usize = 0x300;
     const ICACTIVER0: usize = 0x380;
 
@@ -212,10 +214,20 @@ impl Redistributor {
         self.set_bit(if active { Self::ISACTIVER0 } else { Self::ICACTIVER0 }, intid);
     }
 
+    /// Sets the priority of private interrupt `intid`; a lower value goes first.
+    pub fn set_priority(&self, intid: u32, priority: u8) {
+        let register = Self::IPRIORITYR + (size(u64::from(intid)) & 31);
+        let address = core::ptr::with_exposed_provenance_mut::<u8>(self.sgi_frame + register);
+        // SAFETY: `register`'s caller promised a mapped SGI frame; priorities are byte-accessible.
+        unsafe { address.write_volatile(priority) };
+    }
+
     fn set_bit(&self, register: usize, intid: u32) {
         let address = core::ptr::with_exposed_provenance_mut::<u32>(self.sgi_frame + register);
         // SAFETY: `register`'s caller promised a mapped SGI frame; these write-one registers have no
         // effect but on the one interrupt.
         unsafe { address.write_volatile(1 << (intid & 31)) };
+        // Complete before the guest is entered: what it must not see is gone, what is its own is there.
+        barrier!("dsb sy");
     }
 }

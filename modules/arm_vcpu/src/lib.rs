@@ -41,9 +41,9 @@ pub use translation::{forget_all_translations, forget_local_translations, forget
 pub use vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig};
 pub use world_switch::OwnFault;
 
-/// Whether this CPU runs where guests can be run from: at EL2 (CurrentEL.EL).
+/// Whether guests can be run on this CPU: at EL2 (CurrentEL.EL), with a GICv3.
 pub fn has_hardware_support() -> bool {
-    regs::mrs!("CurrentEL") >> 2 & 3 == 2
+    regs::mrs!("CurrentEL") >> 2 & 3 == 2 && features::gicv3_in_use()
 }
 
 /// The affinity of the CPU this runs on (MPIDR_EL1, bits 39:32 and 23:0).

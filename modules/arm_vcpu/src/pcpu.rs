@@ -106,10 +106,22 @@ impl AxArchPerCpu for Aarch64PerCpu {
             // HCRX_EL2: what it could enable traps instead.
             msr!("S3_4_C1_C2_2", 0);
         }
-        if features::ras() {
-            // VDISR_EL2: what a guest reads as DISR_EL1 is not another one's.
-            msr!("S3_4_C12_C1_1", 0);
+        if features::fine_grained_traps() {
+            // HFGRTR_EL2, HFGWTR_EL2, HFGITR_EL2, HDFGRTR_EL2, HDFGWTR_EL2: nothing but what is written
+            // above traps, and the bits that have to be set to allow something are not.
+            msr!("S3_4_C1_C1_4", 0);
+            msr!("S3_4_C1_C1_5", 0);
+            msr!("S3_4_C1_C1_6", 0);
+            msr!("S3_4_C3_C1_4", 0);
+            msr!("S3_4_C3_C1_5", 0);
         }
+        if features::mpam() {
+            // MPAM2_EL2.{EnMPAMSM, TRAPMPAM0EL1, TRAPMPAM1EL1}: the guest's partition ids are the host's.
+            msr!("S3_4_C10_C5_0", 3 << 48);
+        }
+        // Guests cannot write it: whatever firmware left would make debug exceptions in them.
+        msr!("MDSCR_EL1", 0);
+        msr!("VTTBR_EL2", crate::translation::no_vm());
         // EL1 sees the virtual counter and timer; the physical ones trap.
         msr!("CNTHCTL_EL2", 0);
         // ICC_SRE_EL2: system-register access, and EL1 may look at its own ICC_SRE_EL1.

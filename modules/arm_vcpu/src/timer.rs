@@ -28,7 +28,7 @@ impl VirtualTimer {
     /// the hardware while the vCPU is bound.
     pub(crate) fn current_deadline(&self) -> Option<u64> {
         let armed = mrs!("CNTV_CTL_EL0") & (ENABLE | IMASK) == ENABLE;
-        armed.then(|| mrs!("CNTV_CVAL_EL0").wrapping_add(self.offset))
+        armed.then(|| mrs!("CNTV_CVAL_EL0").saturating_add(self.offset))
     }
 
     /// The physical counter value at which the guest's counter was zero.

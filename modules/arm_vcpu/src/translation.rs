@@ -4,13 +4,35 @@
 
 use crate::regs::{barrier, mrs, msr};
 
+/// A root table with nothing in it.
+#[repr(align(4096))]
+struct EmptyTable([u64; 512]);
+
+static EMPTY: EmptyTable = EmptyTable([0; 512]);
+
+/// VTTBR_EL2 of a CPU that has no VM loaded: VMID 0 and a table that maps nothing.
+pub(crate) fn no_vm() -> u64 {
+    physical_address((&raw const EMPTY.0).addr())
+}
+
+/// Where the host maps `address` to (AT S1E2R).
+fn physical_address(address: usize) -> u64 {
+    let par_of_guest = mrs!("PAR_EL1");
+    // AT S1E2R
+    msr!("S1_4_C7_C8_0", address as u64);
+    barrier!("isb");
+    let par = mrs!("PAR_EL1");
+    msr!("PAR_EL1", par_of_guest);
+    par & 0x000f_ffff_ffff_f000
+}
+
 /// Forgets every translation tagged with `vmid`, on all CPUs. For a VMID that gets a new owner.
 pub fn forget_vmid(vmid: u16) {
     let masked = mrs!("DAIF");
     barrier!("msr daifset, #2");
     let loaded = mrs!("VTTBR_EL2");
     barrier!("dsb ish");
-    msr!("VTTBR_EL2", u64::from(vmid) << 48);
+    msr!("VTTBR_EL2", no_vm() | u64::from(vmid) << 48);
     barrier!("isb");
     barrier!("tlbi vmalls12e1is");
     barrier!("dsb ish");

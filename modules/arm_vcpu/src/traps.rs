@@ -2,6 +2,7 @@
 
 use axvcpu::{AxArchVCpu, AxVCpuExitReason, GuestFault};
 
+use crate::access::Cause;
 use crate::esr::{Class, Syndrome};
 use crate::id_raw::raw_value;
 use crate::id_regs::{GuestFeatures, GuestGic, guest_value};
@@ -46,11 +47,16 @@ impl Aarch64VCpu {
 
     /// Makes the guest's next instruction the first one of its EL1 vector for `fault`.
     #[cold]
-    pub(crate) fn take_exception(&mut self, fault: GuestFault) {
-        let esr = mrs!("ESR_EL2");
-        let exception = Exception::from_fault(fault, esr, mrs!("FAR_EL2"));
+    pub(crate) fn take_exception(&mut self, fault: GuestFault, cause: Cause) {
+        let class = Syndrome(cause.esr).class();
+        // What fails on the walk for a fetch is the fetch's.
+        let fault = match fault {
+            GuestFault::DataAbort if class == Class::InstructionAbort => GuestFault::PrefetchAbort,
+            GuestFault::Undefined | GuestFault::DataAbort | GuestFault::PrefetchAbort => fault,
+        };
+        let exception = Exception::from_fault(fault, cause.esr, cause.far);
         // HVC alone leaves ELR_EL2 behind itself; an undefined HVC is taken at itself.
-        let behind = if Syndrome(esr).class() == Class::Hvc { 4 } else { 0 };
+        let behind = if class == Class::Hvc { 4 } else { 0 };
         let entry = inject::enter(
             &Interrupted {
                 pc: mrs!("ELR_EL2").wrapping_sub(behind),

@@ -4,9 +4,10 @@ use axaddrspace::{GuestPhysAddr, HostPhysAddr};
 use axerrno::{AxResult, ax_err};
 use axvcpu::{AxArchVCpu, AxVCpuExitReason, GuestFault};
 
-use crate::access::{Deferred, Translation};
+use crate::access::{Cause, Deferred, Translation};
 use crate::el1::{El1Registers, PauthKeys};
 use crate::esr::{Access, Class, Fault, Syndrome};
+use crate::features;
 use crate::fp::FpState;
 use crate::gic::CpuInterface;
 use crate::pcpu::{HCR, HCR_TWI, HCR_VSE};
@@ -49,6 +50,7 @@ pub struct Aarch64VCpu {
     el1: El1Registers,
     keys: PauthKeys,
     fp: FpState,
+    vdisr: u64,
     vttbr: u64,
     vmid: u16,
     mpidr: u64,
@@ -84,6 +86,7 @@ impl AxArchVCpu for Aarch64VCpu {
             el1: El1Registers::default(),
             keys: PauthKeys::default(),
             fp: FpState::default(),
+            vdisr: 0,
             vttbr: 0,
             vmid: config.vmid,
             mpidr: config.mpidr_el1 | MPIDR_RES1,
@@ -117,6 +120,7 @@ impl AxArchVCpu for Aarch64VCpu {
         self.fp = FpState::default();
         self.timer = VirtualTimer::new(config.counter_offset);
         self.interface.reset();
+        self.vdisr = 0;
         self.deferred = None;
         self.step = 0;
         self.hcr = HCR;
@@ -173,7 +177,12 @@ impl AxArchVCpu for Aarch64VCpu {
         msr!("VMPIDR_EL2", self.mpidr);
         msr!("VPIDR_EL2", mrs!("MIDR_EL1"));
         self.el1.load();
-        if crate::features::pointer_authentication() {
+        if features::ras() {
+            // VDISR_EL2 is what the guest reads as DISR_EL1; VSESR_EL2 becomes its syndrome of an SError.
+            msr!("S3_4_C12_C1_1", self.vdisr);
+            msr!("S3_4_C5_C2_3", 0);
+        }
+        if features::pointer_authentication() {
             self.keys.load();
         }
         self.timer.load();
@@ -185,17 +194,20 @@ impl AxArchVCpu for Aarch64VCpu {
     }
 
     fn save(&mut self) {
-        barrier!("dsb ish");
+        self.take_late_error();
         self.hcr = mrs!("HCR_EL2");
         self.el1.save();
-        if crate::features::pointer_authentication() {
+        if features::ras() {
+            self.vdisr = mrs!("S3_4_C12_C1_1");
+        }
+        if features::pointer_authentication() {
             self.keys.save();
         }
         self.timer.save();
         self.interface.save();
         self.fp.save();
         // Without a VM behind it, nothing speculative may walk this one's tables.
-        msr!("VTTBR_EL2", 0);
+        msr!("VTTBR_EL2", crate::translation::no_vm());
         barrier!("isb");
     }
 
@@ -233,9 +245,9 @@ impl AxArchVCpu for Aarch64VCpu {
     }
 
     fn inject_fault(&mut self, fault: GuestFault) {
-        self.abandon_deferred();
+        let cause = self.abandon_deferred().unwrap_or_else(Cause::last);
         self.step = 0;
-        self.take_exception(fault);
+        self.take_exception(fault, cause);
     }
 
     fn decode_access(&mut self, instruction: u32) -> AxVCpuExitReason {
@@ -243,6 +255,8 @@ impl AxArchVCpu for Aarch64VCpu {
     }
 }
 
+/// ISR_EL1.A: an SError is pending.
+const ISR_A: u64 = 1 << 8;
 const PSTATE_AARCH32: u64 = 1 << 4;
 const PSTATE_BTYPE: u64 = 0b11 << 10;
 
@@ -345,7 +359,7 @@ impl Aarch64VCpu {
     #[inline]
     fn data_abort(&mut self, syndrome: Syndrome) -> AxVCpuExitReason {
         if syndrome.on_table_walk() {
-            return self.table_walk_fault(syndrome);
+            return Self::table_walk_fault(syndrome);
         }
         let addr = match syndrome.fault() {
             Fault::Translation => fault_address(mrs!("FAR_EL2")),
@@ -382,6 +396,16 @@ impl Aarch64VCpu {
     fn system_error(&mut self) -> AxVCpuExitReason {
         msr!("HCR_EL2", mrs!("HCR_EL2") | HCR_VSE);
         AxVCpuExitReason::Nothing
+    }
+
+    /// Makes an error that this vCPU's accesses still cause arrive now, while it is known whose it is.
+    fn take_late_error(&mut self) {
+        barrier!("dsb sy");
+        barrier!("isb");
+        if mrs!("ISR_EL1") & ISR_A != 0 {
+            msr!("HCR_EL2", mrs!("HCR_EL2") | HCR_VSE);
+            crate::world_switch::consume_error();
+        }
     }
 }
 

@@ -88,6 +88,26 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
         self.copy_in(gpa, data, Purpose::Load)
     }
 
+    /// Publishes all of the guest's memory ([`GuestMemoryHal::publish`]): what is in caches reaches
+    /// memory, and is not written back later over something newer.
+    pub fn publish(&self) {
+        for region in self.regions() {
+            if region.flags.contains(MappingFlags::DEVICE) {
+                continue;
+            }
+            let mut at = region.base.as_usize();
+            let end = at.saturating_add(region.size);
+            while at < end {
+                let (hpa, room) = self.place(at);
+                let len = room.min(end - at);
+                if let Some(hpa) = hpa {
+                    H::publish(hpa, len);
+                }
+                at = at.saturating_add(len.max(1));
+            }
+        }
+    }
+
     /// Reads the value at `gpa` in one access.
     ///
     /// # Errors

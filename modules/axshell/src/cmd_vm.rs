@@ -67,14 +67,12 @@ pub(crate) fn stop(session: &mut Session<'_>, parsed: &Parsed) -> Outcome {
         .unwrap_or(STOP_TIMEOUT);
     session.each(&parsed.words, |session, typed| {
         let name = session.vm(typed)?;
-        match (session.control.stop(&name, mode, timeout)?, mode) {
-            (Stopped::Forced, StopMode::Ask) => {
+        match session.control.stop(&name, mode, timeout)? {
+            Stopped::Refused => {
                 session
                     .say(format_args!("stopped {name} by force: it did not power off when asked"));
             }
-            (Stopped::Forced, StopMode::Force) | (Stopped::Itself, _) => {
-                session.say(format_args!("stopped {name}"));
-            }
+            Stopped::Forced | Stopped::Itself => session.say(format_args!("stopped {name}")),
         }
         Ok(())
     })

@@ -57,7 +57,9 @@ pub enum StopMode {
 pub enum Stopped {
     /// The guest powered off when asked.
     Itself,
-    /// It was stopped.
+    /// The guest was asked and did not power off in time, so it was stopped.
+    Refused,
+    /// It was stopped without being asked.
     Forced,
 }
 

@@ -2,11 +2,15 @@
 //! One virtual CPU of any architecture: its states, its exits, what an architecture implements.
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod arch_vcpu;
 mod exit;
 mod hal;
 mod percpu;
+#[cfg(test)]
+mod tests;
 mod vcpu;
 
 pub use arch_vcpu::{AxArchPerCpu, AxArchVCpu};

@@ -116,7 +116,19 @@ impl<A: AxArchVCpu> VCpuSlot<A> {
         let Some(vcpu) = self.loaded.as_ref() else {
             return Ok(None);
         };
-        vcpu.take(VCpuState::Free)?.save();
+        // One that became invalid here is taken out all the same, and stays invalid.
+        let state = match vcpu.state() {
+            VCpuState::Invalid => VCpuState::Invalid,
+            VCpuState::Created
+            | VCpuState::Free
+            | VCpuState::Ready
+            | VCpuState::Running
+            | VCpuState::Blocked => VCpuState::Free,
+        };
+        let mut exclusive = vcpu.take(state)?;
+        exclusive.leave_as(state);
+        exclusive.save();
+        drop(exclusive);
         Ok(self.loaded.take())
     }
 }
@@ -158,7 +170,7 @@ impl<A: AxArchVCpu> Bound<'_, A> {
 impl<A: AxArchVCpu> Drop for Bound<'_, A> {
     fn drop(&mut self) {
         if self.exclusive.arch().unbind().is_err() {
-            self.exclusive.vcpu().set_state(VCpuState::Invalid);
+            self.exclusive.leave_as(VCpuState::Invalid);
         }
     }
 }

@@ -104,25 +104,29 @@ impl<A: AxArchVCpu> AxVCpu<A> {
     /// Gives it its entry, its second-stage root and its start state: `Created` or `Free` to `Free`.
     ///
     /// # Errors
-    /// `BadState` while someone has it; what the architecture gives.
+    /// `BadState` while someone has it or it is still loaded somewhere; what the architecture gives,
+    /// after which it is `Created`.
     pub fn setup(
         &self,
         entry: GuestPhysAddr,
         ept_root: HostPhysAddr,
         config: A::SetupConfig,
     ) -> AxResult {
-        let mut arch = match self.state() {
+        let mut exclusive = match self.state() {
             VCpuState::Created => self.take(VCpuState::Created)?,
             VCpuState::Invalid
             | VCpuState::Free
             | VCpuState::Ready
             | VCpuState::Running
-            | VCpuState::Blocked => self.take(VCpuState::Free)?,
+            | VCpuState::Blocked => self.take_saved()?,
         };
-        let arch = arch.arch();
+        exclusive.leave_as(VCpuState::Created);
+        let arch = exclusive.arch();
         arch.set_entry(entry)?;
         arch.set_ept_root(ept_root)?;
-        arch.setup(config)
+        arch.setup(config)?;
+        exclusive.leave_as(VCpuState::Free);
+        Ok(())
     }
 
     /// Looks at or changes the architecture's state while nobody runs the vCPU and no CPU has it loaded.
@@ -130,11 +134,22 @@ impl<A: AxArchVCpu> AxVCpu<A> {
     /// # Errors
     /// `BadState` while someone has it or it is still loaded somewhere.
     pub fn with_arch<R>(&self, look: impl FnOnce(&mut A) -> R) -> AxResult<R> {
-        let mut exclusive = self.take(VCpuState::Free)?;
-        if self.loaded_on.load(Ordering::Acquire) != NOWHERE {
+        let mut exclusive = self.take_saved()?;
+        Ok(look(exclusive.arch()))
+    }
+
+    /// Wins a free vCPU whose registers no CPU holds: otherwise what is in memory does not count.
+    fn take_saved(&self) -> AxResult<Exclusive<'_, A>> {
+        let is_loaded = || self.loaded_on.load(Ordering::Acquire) != NOWHERE;
+        // Asked first as well, so that the CPU that has it does not find it taken.
+        if is_loaded() {
             return ax_err!(BadState, "vCPU is loaded");
         }
-        Ok(look(exclusive.arch()))
+        let exclusive = self.take(VCpuState::Free)?;
+        if is_loaded() {
+            return ax_err!(BadState, "vCPU is loaded");
+        }
+        Ok(exclusive)
     }
 
     /// The vCPU's number in its VM.
@@ -173,7 +188,7 @@ impl<A: AxArchVCpu> AxVCpu<A> {
         self.state
             .compare_exchange(from as u8, ready, Ordering::Acquire, Ordering::Relaxed)
             .map_err(|_| AxError::BadState)?;
-        Ok(Exclusive { vcpu: self })
+        Ok(Exclusive { vcpu: self, after: VCpuState::Free })
     }
 
     pub(crate) fn set_state(&self, state: VCpuState) {
@@ -191,9 +206,11 @@ impl<A: AxArchVCpu> AxVCpu<A> {
     }
 }
 
-/// The right to touch a vCPU's architecture part; dropping it frees the vCPU.
+/// The right to touch a vCPU's architecture part; dropping it frees the vCPU, unless it is to be left
+/// in another state.
 pub(crate) struct Exclusive<'a, A: AxArchVCpu> {
     vcpu: &'a AxVCpu<A>,
+    after: VCpuState,
 }
 
 impl<A: AxArchVCpu> Exclusive<'_, A> {
@@ -206,6 +223,11 @@ impl<A: AxArchVCpu> Exclusive<'_, A> {
     #[inline]
     pub(crate) fn vcpu(&self) -> &AxVCpu<A> {
         self.vcpu
+    }
+
+    /// Decides the state that dropping this leaves the vCPU in.
+    pub(crate) fn leave_as(&mut self, state: VCpuState) {
+        self.after = state;
     }
 
     /// Puts the vCPU into physical CPU `cpu`, which is the one this runs on.
@@ -229,6 +251,6 @@ impl<A: AxArchVCpu> Exclusive<'_, A> {
 
 impl<A: AxArchVCpu> Drop for Exclusive<'_, A> {
     fn drop(&mut self) {
-        self.vcpu.set_state(VCpuState::Free);
+        self.vcpu.set_state(self.after);
     }
 }

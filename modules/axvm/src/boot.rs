@@ -2,23 +2,19 @@
 //!
 //! Linux, Documentation/arch/arm64/booting.rst: X0 holds the device tree, the MMU is off.
 
-use alloc::vec::Vec;
-
 use axaddrspace::GuestPhysAddr;
-use axvmconfig::{AxVMCrateConfig, RegionFlags};
+use axvmconfig::AxVMCrateConfig;
 
-use crate::fdt::{self, Gic, GuestBoard};
-use crate::image::{DEVICE_TREE_MAX, Layout, LoadRequest, Overrides, layout};
 use crate::machine::Machine;
-use crate::mpidr::mpidr_of;
+use crate::plan::{device_tree, plan};
 use crate::{AxVMError, AxVMHal, GuestCpu};
 
 /// The files of a VM. They stay where they are, so that it can be booted again.
 #[derive(Clone, Copy, Debug)]
 pub struct Images {
-    /// The kernel: Linux Image, ELF or flat.
+    /// The kernel: Linux Image, ELF or flat; plain, gzip or zstd.
     pub kernel: &'static [u8],
-    /// The initial ramdisk.
+    /// The initial ramdisk, which is passed on as it is.
     pub ramdisk: Option<&'static [u8]>,
     /// A device tree instead of the generated one.
     pub device_tree: Option<&'static [u8]>,
@@ -34,25 +30,29 @@ pub(crate) struct Start {
 /// Checks that `images` fit the memory of `config`, without touching any.
 ///
 /// # Errors
-/// As [`load`], but for the memory itself.
+/// As [`load`], but for the memory itself, and for what only shows when the whole kernel is unpacked.
 pub(crate) fn check(config: &AxVMCrateConfig, images: &Images) -> Result<(), AxVMError> {
-    plan(&ram(config), config, images).map(|_| ())
+    plan(config, images).map(|_| ())
 }
 
-/// Puts `images` and the device tree into the guest's memory.
+/// Puts `images` and the device tree into the guest's memory. A compressed kernel is unpacked into it,
+/// chunk by chunk.
 ///
 /// # Errors
-/// An image that is broken or does not fit, a device tree that cannot be made.
+/// An image that is broken or does not fit, a device tree that cannot be made. Part of the guest's
+/// memory may have been written then.
 pub(crate) fn load<H: AxVMHal, A: GuestCpu>(
     machine: &Machine<H, A>,
     config: &AxVMCrateConfig,
     images: &Images,
 ) -> Result<Start, AxVMError> {
-    let ram = ram(config);
-    let layout = plan(&ram, config, images)?;
-    for segment in &layout.segments {
-        machine.space.write_image(segment.gpa, segment.bytes)?;
-    }
+    let plan = plan(config, images)?;
+    let layout = &plan.layout;
+    plan.source.read(|at, bytes| {
+        layout
+            .places(at, bytes)
+            .try_for_each(|(gpa, part)| Ok::<_, AxVMError>(machine.space.write_image(gpa, part)?))
+    })?;
     for range in &layout.zero {
         zero(machine, range.start, range.end)?;
     }
@@ -64,45 +64,9 @@ pub(crate) fn load<H: AxVMHal, A: GuestCpu>(
     };
     match images.device_tree {
         Some(given) => machine.space.write_image(room.start, given)?,
-        None => {
-            let tree = build_tree(machine, config, &layout)?;
-            machine.space.write_image(room.start, &tree)?;
-        }
+        None => machine.space.write_image(room.start, &device_tree(config, layout)?)?,
     }
     Ok(Start { entry: layout.entry, device_tree: room.start })
-}
-
-fn plan<'a>(
-    ram: &'a [(GuestPhysAddr, usize)],
-    config: &AxVMCrateConfig,
-    images: &Images,
-) -> Result<Layout<'a>, AxVMError> {
-    if let Some(given) = images.device_tree {
-        fdt::check_given(given, DEVICE_TREE_MAX)?;
-    }
-    let at = |address: Option<usize>| address.map(GuestPhysAddr::from_usize);
-    Ok(layout(&LoadRequest {
-        ram,
-        kernel: images.kernel,
-        ramdisk_size: images.ramdisk.map(<[u8]>::len),
-        device_tree_size: Some(images.device_tree.map_or(DEVICE_TREE_MAX, <[u8]>::len)),
-        overrides: Overrides {
-            kernel: at(config.kernel.kernel_load_addr),
-            entry: at(config.kernel.entry_point),
-            ramdisk: at(config.kernel.ramdisk_load_addr),
-            device_tree: at(config.kernel.dtb_load_addr),
-        },
-    })?)
-}
-
-/// The regions a guest may write and execute: what its device tree calls memory.
-fn ram(config: &AxVMCrateConfig) -> Vec<(GuestPhysAddr, usize)> {
-    let regions = config.memory_regions.iter();
-    regions
-        .filter(|region| region.flags.contains(RegionFlags::RWX))
-        .filter(|region| !region.flags.contains(RegionFlags::DEVICE))
-        .map(|region| (GuestPhysAddr::from_usize(region.gpa), region.size))
-        .collect()
 }
 
 /// Memory the kernel wants zero: it may hold an earlier run's data.
@@ -120,23 +84,4 @@ fn zero<H: AxVMHal, A: GuestCpu>(
         at += bytes;
     }
     Ok(())
-}
-
-fn build_tree<H: AxVMHal, A: GuestCpu>(
-    machine: &Machine<H, A>,
-    config: &AxVMCrateConfig,
-    layout: &Layout<'_>,
-) -> Result<Vec<u8>, AxVMError> {
-    let cpus: Vec<u64> = (0..config.base.cpu_num).map(mpidr_of).collect();
-    let uarts: Vec<_> = machine.uarts.iter().map(|uart| (uart.base, uart.intid)).collect();
-    Ok(fdt::build(&GuestBoard {
-        ram: &ram(config),
-        cpus: &cpus,
-        gic: Gic::V3 { gicd: machine.gicd, gicr: machine.gicr, gicr_size: machine.gicr_size },
-        uarts: &uarts,
-        virtio_mmio: &[],
-        devices: &[],
-        bootargs: &config.kernel.cmdline,
-        initrd: layout.ramdisk.clone(),
-    })?)
 }

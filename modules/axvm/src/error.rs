@@ -20,7 +20,7 @@ pub enum AxVMError {
     State {
         /// The state it is in.
         state: State,
-        /// What was asked for.
+        /// What it cannot be, as a participle.
         wanted: &'static str,
     },
     /// The memory map cannot be made.
@@ -50,7 +50,7 @@ impl fmt::Display for AxVMError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoHardware => write!(f, "this CPU cannot run guests: it is not at EL2"),
-            Self::State { state, wanted } => write!(f, "the VM is {state}: it cannot {wanted}"),
+            Self::State { state, wanted } => write!(f, "it is {state}: it cannot be {wanted}"),
             Self::Memory(error) => error.fmt(f),
             Self::NotFree { base, size } => write!(
                 f,

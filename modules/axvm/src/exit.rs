@@ -31,6 +31,8 @@ type Flow = ControlFlow<AxVCpuExitReason>;
 
 const RESUME: Flow = ControlFlow::Continue(());
 
+/// The last INTID that stands for no interrupt.
+const LAST_SPECIAL: u32 = 1023;
 /// No timer will end a wait.
 const NEVER: u64 = u64::MAX;
 
@@ -53,7 +55,8 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     /// * `Nothing`: the vCPU was asked to leave the guest, or the runner wanted attention.
     ///
     /// # Errors
-    /// `InvalidInput` for a vCPU that does not exist; `BadState` for one that somebody else runs.
+    /// `InvalidInput` for a vCPU that does not exist; `BadState` for one that is off or that somebody
+    /// else runs.
     pub fn run_vcpu(
         &self,
         vcpu_id: usize,
@@ -61,7 +64,9 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         options: RunOptions<'_>,
     ) -> AxResult<AxVCpuExitReason> {
         let seat = self.vcpus.get(vcpu_id).ok_or(AxError::InvalidInput)?;
-        self.set_on(seat);
+        if !self.set_on(seat) {
+            return Err(AxError::BadState);
+        }
         let mut cpu = slot.bind(&seat.vcpu)?;
         cpu.arch().trap_wfi(options.shared);
         loop {
@@ -104,8 +109,11 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
                 self.write_register(cpu, vcpu, addr, value)
             }
             AxVCpuExitReason::Halt => self.wait(cpu, vcpu),
-            AxVCpuExitReason::Undecoded { addr, instruction } => {
-                self.decode(cpu, vcpu, addr, instruction)
+            AxVCpuExitReason::Undecoded { addr, instruction, access_flags } => {
+                if self.machine.bus.find(addr).is_none() {
+                    return self.no_device(cpu, addr, access_flags);
+                }
+                self.decode(cpu, vcpu, instruction)
             }
             AxVCpuExitReason::NestedPageFault { addr, access_flags } => {
                 self.page_fault(cpu, addr, access_flags)
@@ -165,7 +173,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
                 complete::<A>(SliceTimer::INTID);
                 return ControlFlow::Break(AxVCpuExitReason::Nothing);
             }
-            SPURIOUS.. => {}
+            SPURIOUS..=LAST_SPECIAL => {}
             host => {
                 let vector = u64::from(host);
                 return ControlFlow::Break(AxVCpuExitReason::AcknowledgedInterrupt { vector });
@@ -194,19 +202,9 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         RESUME
     }
 
-    /// An access that only its instruction word describes. Memory that is merely not there yet is
-    /// tried again as it is.
+    /// An access to a device that only its instruction word describes.
     #[cold]
-    fn decode(
-        &self,
-        cpu: &mut Bound<'_, A>,
-        vcpu: usize,
-        addr: GuestPhysAddr,
-        instruction: GuestPhysAddr,
-    ) -> Flow {
-        if self.machine.bus.find(addr).is_none() {
-            return self.page_fault(cpu, addr, MappingFlags::READ);
-        }
+    fn decode(&self, cpu: &mut Bound<'_, A>, vcpu: usize, instruction: GuestPhysAddr) -> Flow {
         let Ok(word) = self.machine.space.read_of::<u32>(instruction) else {
             cpu.arch().inject_fault(GuestFault::DataAbort);
             return RESUME;

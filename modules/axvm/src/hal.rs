@@ -23,4 +23,7 @@ pub trait AxVMHal: Sized + Send + Sync + 'static {
 pub trait VcpuPort: arm_vgic::Kick {
     /// Makes a vCPU that is off runnable.
     fn start(&self, vcpu: usize);
+
+    /// Makes a vCPU that is parked runnable.
+    fn unpark(&self, vcpu: usize);
 }

@@ -3,8 +3,11 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod boot;
+mod describe;
 mod error;
 mod exit;
 pub mod fdt;
@@ -13,17 +16,21 @@ pub mod image;
 mod lifecycle;
 mod machine;
 pub mod mpidr;
+mod plan;
 pub mod psci;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod vcpu;
 mod vm;
 mod vmid;
 
 pub use boot::Images;
+pub use describe::{BoardMap, DeviceWindow, describe};
 pub use error::AxVMError;
 pub use exit::{KICK_SGI, MAINTENANCE_PPI, RunOptions};
 pub use hal::{AxVMHal, VcpuPort};
 pub use lifecycle::{State, StopReason};
 pub use vcpu::GuestCpu;
-pub use vm::{AxVM, AxVMRef, Ports, has_hardware_support};
+pub use vm::{AxVM, AxVMRef, Boot, Departure, Ports, has_hardware_support};
 pub use vmid::used as vmids_in_use;

@@ -16,13 +16,15 @@ use axvmconfig::{
 use crate::{AxVMError, AxVMHal, GuestCpu, Ports};
 
 /// Where the distributor is unless the configuration says otherwise, as on QEMU's `virt` board.
-const GICD_BASE: usize = 0x0800_0000;
+pub(crate) const GICD_BASE: usize = 0x0800_0000;
 /// Where the redistributors are unless the configuration says otherwise.
-const GICR_BASE: usize = 0x080a_0000;
-/// Shared peripheral interrupts of every VM: INTIDs 32 to 255.
+pub(crate) const GICR_BASE: usize = 0x080a_0000;
+/// How many shared peripheral interrupts every VM has.
 const SPIS: usize = 224;
+/// Their INTIDs.
+const SPI_INTIDS: core::ops::RangeInclusive<u32> = 32..=255;
 /// What stage 2 translates.
-const SPACE_SIZE: usize = 1 << arm_vcpu::IPA_BITS;
+pub(crate) const SPACE_SIZE: usize = 1 << arm_vcpu::IPA_BITS;
 
 /// The frozen part of a VM.
 pub(crate) struct Machine<H: AxVMHal, A: GuestCpu> {
@@ -30,17 +32,12 @@ pub(crate) struct Machine<H: AxVMHal, A: GuestCpu> {
     pub(crate) bus: Bus,
     pub(crate) vgic: Arc<Vgic<A::ListRegisters>>,
     pub(crate) uarts: Vec<Uart>,
-    pub(crate) gicd: GuestPhysAddr,
-    pub(crate) gicr: GuestPhysAddr,
-    pub(crate) gicr_size: usize,
     // Given back after `space`, whose tables point there.
     _identical: Vec<TakenAt<H>>,
 }
 
 /// One serial port.
 pub(crate) struct Uart {
-    pub(crate) base: GuestPhysAddr,
-    pub(crate) intid: u32,
     pub(crate) model: Arc<Pl011>,
 }
 
@@ -74,11 +71,29 @@ impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
             add_device(&mut bus, &mut uarts, device, &vgic, ports)?;
         }
         let bus = bus.build()?;
-        Ok(Self { space, bus, vgic, uarts, gicd, gicr, gicr_size, _identical: identical })
+        for region in space.regions() {
+            check_apart(region.base.as_usize(), region.size, &bus)?;
+        }
+        Ok(Self { space, bus, vgic, uarts, _identical: identical })
     }
 }
 
-fn check_supported(config: &AxVMCrateConfig) -> Result<(), AxVMError> {
+/// Refuses memory in front of a device: the guest would never reach the device.
+pub(crate) fn check_apart(base: usize, size: usize, bus: &Bus) -> Result<(), AxVMError> {
+    for window in bus.windows() {
+        let start = window.gpa.as_usize();
+        let end = start.saturating_add(window.size);
+        if base < end && start < base.saturating_add(size) {
+            return Err(AxVMError::Unsupported(format!(
+                "the memory at {base:#x} covers the device {} at {start:#x}: give it less memory",
+                window.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn check_supported(config: &AxVMCrateConfig) -> Result<(), AxVMError> {
     let unsupported = |what: &str| Err(AxVMError::Unsupported(String::from(what)));
     if config.devices.interrupt_mode != InterruptMode::Emulated {
         return unsupported(
@@ -94,7 +109,11 @@ fn check_supported(config: &AxVMCrateConfig) -> Result<(), AxVMError> {
     Ok(())
 }
 
-fn base_of(config: &AxVMCrateConfig, wanted: EmulatedDeviceType, default: usize) -> GuestPhysAddr {
+pub(crate) fn base_of(
+    config: &AxVMCrateConfig,
+    wanted: EmulatedDeviceType,
+    default: usize,
+) -> GuestPhysAddr {
     let given = config.devices.emu_devices.iter().find(|device| device.emu_type == wanted);
     GuestPhysAddr::from_usize(given.map_or(default, |device| device.base_gpa))
 }
@@ -109,10 +128,10 @@ fn add_device<L: arm_vgic::ListRegisters + 'static>(
     let base = GuestPhysAddr::from_usize(device.base_gpa);
     match device.emu_type {
         EmulatedDeviceType::Console => {
-            let intid = u32::try_from(device.irq_id).unwrap_or(0);
+            let intid = interrupt_of(device)?;
             let model = Arc::new(Pl011::new(ports.console.clone(), vgic.spi_line(intid)));
             bus.add(device.name.as_str(), base, device.length, model.clone());
-            uarts.push(Uart { base, intid, model });
+            uarts.push(Uart { model });
         }
         EmulatedDeviceType::Dummy => {
             bus.add(device.name.as_str(), base, device.length, Arc::new(Dummy));
@@ -127,15 +146,33 @@ fn add_device<L: arm_vgic::ListRegisters + 'static>(
         | EmulatedDeviceType::VirtioBlk
         | EmulatedDeviceType::VirtioNet
         | EmulatedDeviceType::VirtioConsole => {
-            let what = format!("device {}: this model is not supported yet", device.name);
-            return Err(AxVMError::Unsupported(what));
+            return Err(unsupported_model(device));
         }
     }
     Ok(())
 }
 
+/// The error of a device whose model there is not.
+pub(crate) fn unsupported_model(device: &EmulatedDeviceConfig) -> AxVMError {
+    AxVMError::Unsupported(format!("device {}: this model is not supported yet", device.name))
+}
+
+/// The SPI of `device`, or 0 for none.
+pub(crate) fn interrupt_of(device: &EmulatedDeviceConfig) -> Result<u32, AxVMError> {
+    match u32::try_from(device.irq_id) {
+        Ok(intid) if intid == 0 || SPI_INTIDS.contains(&intid) => Ok(intid),
+        Ok(_) | Err(_) => Err(AxVMError::Unsupported(format!(
+            "device {}: a VM has no interrupt {}; use one from {} to {}",
+            device.name,
+            device.irq_id,
+            SPI_INTIDS.start(),
+            SPI_INTIDS.end()
+        ))),
+    }
+}
+
 /// Reads as zero, ignores writes.
-struct Dummy;
+pub(crate) struct Dummy;
 
 impl Device for Dummy {
     fn read(&self, _: Access) -> u64 {
@@ -159,7 +196,13 @@ fn map_region<H: AxVMHal>(
             identical.push(TakenAt::new(hpa, region.size)?);
             space.map_linear(gpa, hpa, region.size, flags)?;
         }
-        MapType::Reserved => space.map_linear(gpa, hpa, region.size, flags)?,
+        // Memory that the host's device tree keeps from the host: this hypervisor does not know any yet.
+        MapType::Reserved => {
+            return Err(AxVMError::Unsupported(format!(
+                "the memory region at {:#x} is \"reserved\", which is not supported yet: use \"alloc\" or \"identical\"",
+                region.gpa
+            )));
+        }
     }
     Ok(())
 }

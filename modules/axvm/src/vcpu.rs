@@ -16,6 +16,9 @@ pub trait GuestCpu:
     /// The list registers of the CPU this runs on.
     type ListRegisters: ListRegisters + Default + 'static;
 
+    /// Whether the CPU this runs on can run guests.
+    fn has_hardware_support() -> bool;
+
     /// The program counter of the bound vCPU.
     fn pc(&self) -> u64;
 
@@ -120,6 +123,10 @@ impl<A: GuestCpu> Attachment for LoadedWith<A> {
 
 impl GuestCpu for Aarch64VCpu {
     type ListRegisters = HardwareListRegisters;
+
+    fn has_hardware_support() -> bool {
+        arm_vcpu::has_hardware_support()
+    }
 
     fn pc(&self) -> u64 {
         self.current_pc()

@@ -1,5 +1,6 @@
 //! One virtual machine: what it is made of, and its steps from creation to deletion.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -10,7 +11,7 @@ use axaddrspace::GuestPhysAddr;
 use axdevice::ByteSink;
 use axvcpu::AxVCpu;
 use axvmconfig::AxVMCrateConfig;
-use kspin::SpinNoIrq;
+use kspin::{SpinNoIrq, SpinNoIrqGuard};
 
 use crate::boot::{self, Images};
 use crate::lifecycle::{Event, State, StopReason};
@@ -28,6 +29,26 @@ pub type AxVMRef<H, A = Aarch64VCpu> = Arc<AxVM<H, A>>;
 /// Whether this CPU can run guests.
 pub fn has_hardware_support() -> bool {
     arm_vcpu::has_hardware_support()
+}
+
+/// Who starts a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boot {
+    /// The operator.
+    Operator,
+    /// What follows a reset, unless the operator has decided otherwise meanwhile.
+    AfterReset,
+}
+
+/// What becomes of a vCPU that has come back from the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It goes on.
+    Stays,
+    /// It is evicted, and goes on when the VM is resumed.
+    Parks,
+    /// It is evicted and switched off.
+    Ends,
 }
 
 /// What a VM is given to reach the world.
@@ -56,6 +77,8 @@ pub struct AxVM<H: AxVMHal, A: GuestCpu = Aarch64VCpu> {
     vcpus_on: AtomicUsize,
     /// The physical counter value that the guest calls zero.
     counter_offset: AtomicU64,
+    /// The physical counter value at which it was last paused.
+    paused_at: AtomicU64,
     _vmid: Vmid,
 }
 
@@ -65,6 +88,8 @@ pub(crate) struct Seat<A: GuestCpu> {
     power: AtomicU8,
     /// Somebody wants the vCPU out of the guest.
     pub(crate) leave: AtomicBool,
+    /// It is out of the guest and out of every CPU, and will go on.
+    parked: AtomicBool,
     pub(crate) timer: PhysicalTimer,
     /// The physical counter value at which the virtual timer ends the wait it halted for.
     pub(crate) wake_at: AtomicU64,
@@ -81,6 +106,9 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         images: Images,
         ports: Ports,
     ) -> Result<AxVMRef<H, A>, AxVMError> {
+        if !A::has_hardware_support() {
+            return Err(AxVMError::NoHardware);
+        }
         boot::check(&config, &images)?;
         let vmid = Vmid::new::<A>()?;
         let machine = Machine::new(&config, &ports)?;
@@ -100,6 +128,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
             life: SpinNoIrq::new(State::Created),
             vcpus_on: AtomicUsize::new(0),
             counter_offset: AtomicU64::new(0),
+            paused_at: AtomicU64::new(0),
             _vmid: vmid,
         }))
     }
@@ -167,45 +196,151 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     /// Loads its images, resets its devices and starts its boot vCPU.
     ///
     /// # Errors
-    /// `NoHardware`; `State` while it runs; what loading gives.
-    pub fn boot(&self) -> Result<(), AxVMError> {
-        if !has_hardware_support() {
+    /// `NoHardware`; `State` unless it is created or stopped; what loading gives, after which it is failed.
+    pub fn boot(&self, why: Boot) -> Result<(), AxVMError> {
+        if !A::has_hardware_support() {
             return Err(AxVMError::NoHardware);
         }
-        // Nobody else can start it meanwhile: all steps of one VM come from one thread at a time,
-        // and the state is checked again when it changes.
-        self.life.lock().after(Event::Boot)?;
+        let is_first = self.state() == State::Created;
+        self.step(match why {
+            Boot::Operator => Event::Boot,
+            Boot::AfterReset => Event::BootAgain,
+        })?;
+        // `Starting` is ours alone: nobody else boots, stops or deletes it meanwhile.
+        if !is_first {
+            // What the run before left in caches must not fall over what is written now.
+            self.machine.space.publish();
+        }
+        let loaded = self.load();
+        let event = match &loaded {
+            Ok(()) => Event::Loaded,
+            Err(error) => Event::NotLoaded(format!("{error}")),
+        };
+        self.step(event)?;
+        loaded?;
+        self.ports.vcpus.start(0);
+        Ok(())
+    }
+
+    /// Everything of a start but letting the boot vCPU go.
+    fn load(&self) -> Result<(), AxVMError> {
         let start = boot::load(&self.machine, &self.config, &self.images)?;
-        self.machine.vgic.reset();
         self.machine.bus.reset();
         for seat in &self.vcpus {
             seat.leave.store(false, Ordering::Relaxed);
             seat.timer.reset();
         }
-        let mut life = self.life.lock();
-        let next = life.after(Event::Boot)?;
         self.counter_offset.store(A::counter(), Ordering::Relaxed);
         self.set_up_vcpu(0, start.entry, start.device_tree.as_usize() as u64)?;
         self.claim_off_vcpu(0);
-        *life = next;
-        drop(life);
-        self.ports.vcpus.start(0);
         Ok(())
     }
 
-    /// Asks every vCPU out of the guest. The VM is stopped once [`state`](Self::state) says so.
+    /// Makes every vCPU leave the guest for good. It is stopped once [`state`](Self::state) says so.
     ///
     /// # Errors
     /// `State` if it does not run.
     pub fn shutdown(&self, reason: StopReason) -> Result<(), AxVMError> {
         let mut life = self.life.lock();
         *life = life.after(Event::Stop(reason))?;
+        self.call_out(life);
+        Ok(())
+    }
+
+    /// Makes every vCPU leave the guest, to go on later. It is paused once [`state`](Self::state) says so.
+    ///
+    /// # Errors
+    /// `State` if it does not run.
+    pub fn pause(&self) -> Result<(), AxVMError> {
+        let mut life = self.life.lock();
+        *life = life.after(Event::Pause)?;
+        self.paused_at.store(A::counter(), Ordering::Relaxed);
+        self.call_out(life);
+        Ok(())
+    }
+
+    /// Lets every vCPU go on, at the guest time at which it paused.
+    ///
+    /// # Errors
+    /// `State` if it is not paused.
+    pub fn resume(&self) -> Result<(), AxVMError> {
+        let mut life = self.life.lock();
+        let next = life.after(Event::Resume)?;
+        let stood = A::counter().wrapping_sub(self.paused_at.load(Ordering::Relaxed));
+        let offset = self.counter_offset.fetch_add(stood, Ordering::Relaxed).wrapping_add(stood);
+        for seat in &self.vcpus {
+            // Only one that is off may be refused, and it gets its offset when it starts.
+            let _ = seat.vcpu.with_arch(|arch| arch.set_counter_offset(offset));
+            seat.parked.store(false, Ordering::Relaxed);
+            seat.leave.store(false, Ordering::Release);
+        }
+        *life = next;
         drop(life);
-        for (vcpu, seat) in self.vcpus.iter().enumerate() {
-            seat.leave.store(true, Ordering::SeqCst);
-            self.ports.vcpus.kick(vcpu);
+        for vcpu in 0..self.vcpus.len() {
+            self.ports.vcpus.unpark(vcpu);
         }
         Ok(())
+    }
+
+    /// Takes it out of reach for good.
+    ///
+    /// # Errors
+    /// `State` unless it is created or stopped.
+    pub fn retire(&self) -> Result<(), AxVMError> {
+        self.step(Event::Delete)
+    }
+
+    fn step(&self, event: Event) -> Result<(), AxVMError> {
+        let mut life = self.life.lock();
+        *life = life.after(event)?;
+        Ok(())
+    }
+
+    /// Asks every vCPU to leave the guest: all of them before anybody can start or resume the VM again,
+    /// so that nothing of this reaches the run that follows. A late kick does no harm.
+    fn call_out(&self, life: SpinNoIrqGuard<'_, State>) {
+        for seat in &self.vcpus {
+            seat.leave.store(true, Ordering::SeqCst);
+        }
+        drop(life);
+        for vcpu in 0..self.vcpus.len() {
+            self.ports.vcpus.kick(vcpu);
+        }
+    }
+
+    /// What is to become of a vCPU that was made to leave the guest.
+    pub fn departure(&self, vcpu: usize) -> Departure {
+        if !self.must_leave(vcpu) {
+            return Departure::Stays;
+        }
+        match *self.life.lock() {
+            State::Pausing | State::Paused => Departure::Parks,
+            State::Created
+            | State::Starting
+            | State::Running
+            | State::Stopping(_)
+            | State::Stopped(_)
+            | State::Deleted => Departure::Ends,
+        }
+    }
+
+    /// Notes that a vCPU is out of the guest and evicted from its CPU, to go on later. Once every one
+    /// that is on has come to this, the VM is paused.
+    pub fn vcpu_parked(&self, vcpu: usize) {
+        let mut life = self.life.lock();
+        if let Some(seat) = self.vcpus.get(vcpu) {
+            seat.parked.store(true, Ordering::Relaxed);
+        }
+        self.pause_if_all_parked(&mut life);
+    }
+
+    fn pause_if_all_parked(&self, life: &mut State) {
+        let parked = self.vcpus.iter().filter(|seat| seat.parked.load(Ordering::Relaxed)).count();
+        if parked == self.vcpus_on.load(Ordering::Acquire)
+            && let Ok(next) = life.after(Event::AllParked)
+        {
+            *life = next;
+        }
     }
 
     /// Whether it is on its way out.
@@ -257,11 +392,11 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         claimed
     }
 
-    /// Marks a started vCPU as on: it is about to run its first instruction.
-    pub(crate) fn set_on(&self, seat: &Seat<A>) {
-        if seat.power.load(Ordering::Relaxed) != PowerState::On as u8 {
-            seat.power.store(PowerState::On as u8, Ordering::Release);
-        }
+    /// Marks a started vCPU as on: it is about to run its first instruction. False if nobody started it.
+    pub(crate) fn set_on(&self, seat: &Seat<A>) -> bool {
+        let (pending, on) = (PowerState::OnPending as u8, PowerState::On as u8);
+        seat.power.load(Ordering::Relaxed) == on
+            || seat.power.compare_exchange(pending, on, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Takes a vCPU that is out of the guest and evicted from its CPU off; the last one ends the run.
@@ -273,12 +408,14 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         if seat.power.swap(PowerState::Off as u8, Ordering::AcqRel) == PowerState::Off as u8 {
             return false;
         }
+        let mut life = self.life.lock();
+        seat.parked.store(false, Ordering::Relaxed);
         let last = self.vcpus_on.fetch_sub(1, Ordering::AcqRel) == 1;
-        if last {
-            let mut life = self.life.lock();
-            if let Ok(next) = life.after(Event::AllOut) {
-                *life = next;
-            }
+        if last && let Ok(next) = life.after(Event::AllOff) {
+            *life = next;
+        }
+        if !last {
+            self.pause_if_all_parked(&mut life);
         }
         last
     }
@@ -305,9 +442,10 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         A::counter().wrapping_sub(self.counter_offset.load(Ordering::Relaxed))
     }
 
-    /// The physical counter value at which the guest's counter reads `guest_counter`.
+    /// The physical counter value at which the guest's counter reads `guest_counter`; the end of time
+    /// if it never will.
     pub(crate) fn physical_counter_at(&self, guest_counter: u64) -> u64 {
-        guest_counter.wrapping_add(self.counter_offset.load(Ordering::Relaxed))
+        guest_counter.saturating_add(self.counter_offset.load(Ordering::Relaxed))
     }
 }
 
@@ -327,6 +465,7 @@ impl<A: GuestCpu> Seat<A> {
             vcpu: Arc::new(vcpu.with_attachment(loaded_with.clone())),
             power: AtomicU8::new(PowerState::Off as u8),
             leave: AtomicBool::new(false),
+            parked: AtomicBool::new(false),
             timer: PhysicalTimer::default(),
             wake_at: AtomicU64::new(0),
         })

@@ -28,6 +28,7 @@ mod device;
 mod error;
 mod fields;
 mod node;
+mod overrides;
 mod region;
 mod source;
 mod suggest;
@@ -43,5 +44,6 @@ pub use choice::{
 };
 pub use device::{EmulatedDeviceConfig, PassThroughDeviceConfig};
 pub use error::ConfigError;
+pub use overrides::Overrides;
 pub use region::{RegionFlags, VmMemConfig};
 pub use vm::{AxVMCrateConfig, BaseConfig, DevicesConfig, KernelConfig, MAX_VCPUS};

@@ -1,6 +1,7 @@
 //! The guest's memory: `memory`, `[[region]]` and `memory_regions`.
 
-use alloc::{format, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
+use core::fmt;
 
 use crate::{
     choice::MapType,
@@ -33,6 +34,25 @@ bitflags::bitflags! {
 impl RegionFlags {
     /// What ordinary memory has: everything, cached.
     pub const RWX: Self = Self::READ.union(Self::WRITE).union(Self::EXECUTE);
+}
+
+impl fmt::Display for RegionFlags {
+    /// The letters a config file uses, and the words for the rest.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        for (flag, shown) in [
+            (Self::READ, "r"),
+            (Self::WRITE, "w"),
+            (Self::EXECUTE, "x"),
+            (Self::DEVICE, " device"),
+            (Self::UNCACHED, " uncached"),
+        ] {
+            if self.contains(flag) {
+                text.push_str(shown);
+            }
+        }
+        out.pad(&text)
+    }
 }
 
 /// A region of guest memory.
@@ -89,12 +109,22 @@ fn read_region(item: &Node<'_>) -> Result<VmMemConfig, ConfigError> {
     let fields = Fields::of_record(item, KEYS, &row, 0)?;
     let base = fields.require("gpa", "base = 0x4000_0000")?;
     let size = fields.require("size", "size = \"64M\"")?;
-    Ok(VmMemConfig {
+    let region = VmMemConfig {
         gpa: page_aligned(base, base.integer()?)?,
         size: page_multiple(size, size.size()?)?,
         flags: fields.read("flags", flags)?.unwrap_or(RegionFlags::RWX),
         map_type: fields.read("map_type", Node::choice)?.unwrap_or_default(),
-    })
+    };
+    let is_device = region.flags.contains(RegionFlags::DEVICE);
+    match fields.get("flags") {
+        Some(node) if is_device && region.map_type != MapType::Reserved => {
+            let message =
+                format!("{} is device memory, which the host's pool has none of", node.key);
+            Err(node
+                .error(message, "allowed: flags without 16 (device), or the map type \"reserved\""))
+        }
+        Some(_) | None => Ok(region),
+    }
 }
 
 fn page_aligned(node: &Node<'_>, value: usize) -> Result<usize, ConfigError> {

@@ -85,7 +85,7 @@ impl VmControl for Fake {
         }
         vm.running = false;
         let deaf = mode == StopMode::Force || vm.name == "deaf";
-        Ok(if deaf { Stopped::Forced } else { Stopped::Itself })
+        Ok(if deaf { Stopped::Refused } else { Stopped::Itself })
     }
 
     fn delete(&mut self, vm: &str, mode: DeleteMode) -> ControlResult<()> {

@@ -75,7 +75,7 @@ pub struct GuestBoard<'a> {
     pub cpus: &'a [u64],
     /// The interrupt controller.
     pub gic: Gic,
-    /// PL011s: first address, INTID; the first one is the console.
+    /// PL011s: first address, INTID or 0 for none; the first one is the console.
     pub uarts: &'a [(GuestPhysAddr, u32)],
     /// virtio-mmio transports: first address, size in bytes, INTID.
     pub virtio_mmio: &'a [(GuestPhysAddr, usize, u32)],
@@ -250,7 +250,9 @@ fn uarts(root: &mut Tree, board: &GuestBoard<'_>) -> Result<(), FdtError> {
         root.node_at("pl011", base, |uart| {
             uart.texts("compatible", &["arm,pl011", "arm,primecell"])?;
             uart.reg(&[(base, PL011_SIZE)])?;
-            uart.interrupts(&[intid])?;
+            if intid != 0 {
+                uart.interrupts(&[intid])?;
+            }
             uart.cells("clocks", &[CLOCK, CLOCK])?;
             uart.texts("clock-names", &["uartclk", "apb_pclk"])
         })?;

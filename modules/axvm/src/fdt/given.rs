@@ -26,10 +26,10 @@ const PATH_MAX: usize = 64;
 /// One entry of the memory reservation block.
 const RESERVATION_SIZE: usize = 16;
 
-const BEGIN_NODE: u32 = 1;
-const END_NODE: u32 = 2;
-const PROP: u32 = 3;
-const NOP: u32 = 4;
+pub(super) const BEGIN_NODE: u32 = 1;
+pub(super) const END_NODE: u32 = 2;
+pub(super) const PROP: u32 = 3;
+pub(super) const NOP: u32 = 4;
 const END: u32 = 9;
 
 /// The bytes of the tree in `dtb`, which may be followed by others.
@@ -192,24 +192,24 @@ fn is_small_cell(value: &[u8]) -> bool {
 }
 
 /// The bytes before the first NUL, if there is one within [`NAME_MAX`] bytes.
-fn text(bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn text(bytes: &[u8]) -> Option<&[u8]> {
     bytes.get(..bytes.iter().take(NAME_MAX).position(|&byte| byte == 0)?)
 }
 
 /// `size` bytes at `offset` behind the header.
-fn block(tree: &[u8], offset: u32, size: u32) -> Option<&[u8]> {
+pub(super) fn block(tree: &[u8], offset: u32, size: u32) -> Option<&[u8]> {
     let offset = usize_of(offset);
     tree.get(offset..offset.checked_add(usize_of(size))?).filter(|_| offset >= HEADER_SIZE)
 }
 
 /// The big-endian word at `at`.
-fn be32(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
     let word = bytes.get(at..at.checked_add(4)?)?;
     Some(u32::from_be_bytes(word.try_into().ok()?))
 }
 
 /// A 32-bit offset or size.
-const fn usize_of(word: u32) -> usize {
+pub(super) const fn usize_of(word: u32) -> usize {
     word as usize
 }
 

@@ -5,12 +5,14 @@
 mod board;
 mod error;
 mod given;
+mod text;
 mod tree;
 
 pub use self::{
     board::{Device, Gic, GuestBoard, build},
     error::FdtError,
     given::check_given,
+    text::to_dts,
 };
 
 #[cfg(test)]

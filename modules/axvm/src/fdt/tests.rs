@@ -159,7 +159,7 @@ fn what_a_tree_cannot_hold_is_an_error() {
         let board = GuestBoard { devices: &[bad(name)], ..board(V3) };
         assert!(matches!(build(&board), Err(FdtError::BadName(_))), "{name:?}");
     }
-    for intid in [0, 31, 1020, u32::MAX] {
+    for intid in [1, 31, 1020, u32::MAX] {
         let board = GuestBoard { uarts: &[(gpa(0), intid)], ..board(V3) };
         assert_eq!(build(&board), Err(FdtError::BadInterrupt(intid)));
     }
@@ -307,4 +307,70 @@ fn trees_of_other_writers_are_accepted() {
     other.property_string("odd", "123").unwrap();
     other.end_node(root).unwrap();
     assert!(check_given(&other.finish().unwrap(), LIMIT).is_ok());
+}
+
+#[test]
+fn a_tree_is_shown_as_source() {
+    let blob = raw(
+        &[
+            vec![1, 0, 3, 4, 0, 1, 3, 0, 2],
+            vec![3, 8, 4, u32::from_be_bytes(*b"a\"b\0"), u32::from_be_bytes(*b"c d\0")],
+            vec![1, u32::from_be_bytes(*b"n@1\0"), 4, 3, 3, 0, 0x0102_0300, 2, 2, 9],
+        ]
+        .concat(),
+        b"x\0y\0z\0",
+    );
+    let expected = "/dts-v1/;\n/ {\n\tx = <0x1>;\n\ty;\n\tz = \"a\\\"b\", \"c d\";\n\
+                    \tn@1 {\n\t\tx = [01 02 03];\n\t};\n};\n";
+    assert_eq!(to_dts(&blob).unwrap(), expected);
+}
+
+#[test]
+fn the_source_of_a_board_names_what_it_has() {
+    let text = to_dts(&build(&board(V3)).unwrap()).unwrap();
+    for line in [
+        "\tcompatible = \"axle,virt\", \"linux,dummy-virt\";\n",
+        "\tmemory@40000000 {\n\t\tdevice_type = \"memory\";\n\t\treg = <0x0 0x40000000 0x0 0x20000000>;\n\t};\n",
+        "\t\tbootargs = \"console=ttyAMA0\";\n",
+        "\t\talways-on;\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+    assert_eq!(text.matches('{').count(), text.matches("};").count());
+}
+
+#[test]
+fn reservations_are_shown() {
+    let entry = vm_fdt::FdtReserveEntry::new(0x4000_0000, 0x1000).unwrap();
+    let mut other = FdtWriter::new_with_mem_reserv(&[entry]).unwrap();
+    let root = other.begin_node("").unwrap();
+    other.end_node(root).unwrap();
+    let text = to_dts(&other.finish().unwrap()).unwrap();
+    assert_eq!(text, "/dts-v1/;\n/memreserve/ 0x40000000 0x1000;\n/ {\n};\n");
+}
+
+#[test]
+fn the_source_is_bounded_and_clean_whatever_the_tree() {
+    let good = build(&board(V3)).unwrap();
+    for at in 0..good.len() {
+        for value in [0, 1, 3, 4, 0x1b, 0x80, 0xff] {
+            let mut bad = good.clone();
+            bad[at] = value;
+            if let Ok(text) = to_dts(&bad) {
+                assert!(!text.chars().any(|c| c.is_control() && c != '\n' && c != '\t'));
+            }
+        }
+    }
+    let properties = [3, 0, 0].repeat(80_000);
+    let structure = [vec![1, 0], properties, vec![2, 9]].concat();
+    let name = [vec![b'a'; 200], vec![0]].concat();
+    let text = to_dts(&raw(&structure, &name)).unwrap();
+    assert!(text.len() < 600 << 10 && text.ends_with("left out\n"), "{}", text.len());
+}
+
+#[test]
+fn a_serial_port_may_be_without_interrupt() {
+    let blob = build(&GuestBoard { uarts: &[(gpa(0x0900_0000), 0)], ..board(V3) }).unwrap();
+    assert_eq!(read(&blob, "pl011@9000000", "interrupts"), None);
+    assert_eq!(cells(&blob, "pl011@9000000", "reg"), [0, 0x0900_0000, 0, 0x1000]);
 }

@@ -1,5 +1,6 @@
 //! What can be wrong with a guest's images, in the operator's words.
 
+use super::Packing;
 use axerrno::AxErrorKind;
 use core::fmt;
 
@@ -40,8 +41,34 @@ impl fmt::Display for Part {
 pub enum ImageError {
     /// A file has no bytes.
     Empty(Part),
-    /// The kernel is packed; the name of the compression.
+    /// The kernel is compressed in a way that is not known here: the name of it.
     Compressed(&'static str),
+    /// The kernel is compressed, and the compressed data is broken.
+    BadPacking {
+        /// How it is compressed.
+        packing: Packing,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The kernel is compressed and does not say how big it is, which is more than there is room for.
+    UnpacksTooBig {
+        /// How it is compressed.
+        packing: Packing,
+        /// How many bytes there is room for.
+        limit: usize,
+    },
+    /// Unpacking the kernel would take a bigger window than is given.
+    WindowTooBig {
+        /// What it needs in bytes.
+        window: u64,
+        /// What is given.
+        limit: usize,
+    },
+    /// The host has too little memory of its own to unpack the kernel.
+    NoHeap {
+        /// How many bytes it takes.
+        needed: usize,
+    },
     /// The kernel is of a known kind that cannot run here.
     Foreign(&'static str),
     /// The kernel is built for big-endian data.
@@ -139,9 +166,29 @@ impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Empty(part) => write!(f, "the {part} file is empty"),
-            Self::Compressed(how) => {
-                write!(f, "the kernel is compressed ({how}); unpack it before it is bundled")
+            Self::Compressed(how) => write!(
+                f,
+                "the kernel is compressed ({how}), and only gzip or zstd can be unpacked here; give it as one of them or unpacked"
+            ),
+            Self::BadPacking { packing, what } => {
+                write!(f, "the {packing} data of the kernel is broken: {what}; compress it anew")
             }
+            Self::UnpacksTooBig { packing, limit } => write!(
+                f,
+                "the kernel ({packing}) unpacks to more than the VM's {} of RAM; give it more, or another kernel",
+                Size(limit)
+            ),
+            Self::WindowTooBig { window, limit } => write!(
+                f,
+                "the kernel (zstd) needs a window of {}, and at most {} are given; compress it with `zstd -19` or less",
+                Size(usize::try_from(window).unwrap_or(usize::MAX)),
+                Size(limit)
+            ),
+            Self::NoHeap { needed } => write!(
+                f,
+                "the host has no {} of its own left to unpack the kernel; give it unpacked",
+                Size(needed)
+            ),
             Self::Foreign(what) => write!(
                 f,
                 "the kernel is {what}; an arm64 Linux Image, an aarch64 ELF file or a flat binary is needed"
@@ -205,13 +252,17 @@ impl From<ImageError> for AxErrorKind {
         match error {
             ImageError::Empty(_)
             | ImageError::Compressed(_)
+            | ImageError::BadPacking { .. }
+            | ImageError::WindowTooBig { .. }
             | ImageError::Foreign(_)
             | ImageError::BigEndian
             | ImageError::Truncated { .. }
             | ImageError::BadLinux(_)
             | ImageError::BadElf(_)
             | ImageError::TooManySegments { .. } => Self::InvalidExecutable,
-            ImageError::NoRoom { .. } => Self::NoMemory,
+            ImageError::NoRoom { .. }
+            | ImageError::UnpacksTooBig { .. }
+            | ImageError::NoHeap { .. } => Self::NoMemory,
             ImageError::FixedAddress { .. }
             | ImageError::Misaligned { .. }
             | ImageError::BadRam

@@ -14,8 +14,8 @@ const UNTOLD_BSS: usize = 16 << 20;
 const ELF_ALIGN: usize = 64 << 10;
 
 /// A kernel at its place.
-pub(super) struct Kernel<'a> {
-    pieces: Vec<ElfSegment<'a>>,
+pub(super) struct Kernel {
+    pieces: Vec<ElfSegment>,
     entry: usize,
     /// From the lowest address of a piece to the end of the highest.
     pub(super) range: Range<usize>,
@@ -31,10 +31,10 @@ enum Moves {
     By(usize),
 }
 
-impl<'a> Kernel<'a> {
+impl Kernel {
     /// Puts the kernel where `at` says, or where it fits, and takes that from `space`.
     pub(super) fn place(
-        image: &Image<'a>,
+        image: &Image,
         space: &mut Space,
         at: Option<GuestPhysAddr>,
     ) -> Result<Self, ImageError> {
@@ -49,37 +49,42 @@ impl<'a> Kernel<'a> {
         };
         kernel.shift_to(start)?;
         for piece in &kernel.pieces {
-            space.take(Part::Kernel, piece.address, piece.size)?;
+            let taken = space.take(Part::Kernel, piece.address, piece.size)?;
+            // Read-only memory is for bytes of the file: a kernel that wants zeros behind them means to write there.
+            if piece.size > piece.file.len() && !space.is_ram(&taken) {
+                let (start, size) = (piece.address, piece.size);
+                return Err(ImageError::OutsideRam { part: Part::Kernel, start, size });
+            }
         }
         Ok(kernel)
     }
 
     /// The kernel at the addresses in its file; one without any, at its distance from a 2 MiB block.
-    fn as_linked(image: &Image<'a>) -> (Self, Moves) {
+    fn as_linked(image: &Image) -> (Self, Moves) {
         match image {
             Image::Linux(linux) => (Self::linux(linux), Moves::By(BLOCK_SIZE)),
             Image::Elf(elf) if elf.movable => (Self::elf(elf), Moves::By(ELF_ALIGN)),
             Image::Elf(elf) => (Self::elf(elf), Moves::Never),
-            Image::Flat(bytes) => {
-                let piece = ElfSegment { address: 0, bytes, size: bytes.len() };
+            Image::Flat { size } => {
+                let piece = ElfSegment { address: 0, file: 0..*size, size: *size };
                 (Self::new(vec![piece], 0, UNTOLD_BSS), Moves::By(INSTRUCTION))
             }
         }
     }
 
-    fn linux(linux: &LinuxImage<'a>) -> Self {
-        let (bytes, address) = (linux.bytes, linux.text_offset);
+    fn linux(linux: &LinuxImage) -> Self {
+        let (file, address) = (0..linux.file_size, linux.text_offset);
         // image_size may be less than the file: a signature is not counted.
-        let size = linux.image_size.unwrap_or(0).max(bytes.len());
+        let size = linux.image_size.unwrap_or(0).max(file.len());
         let untold = if linux.image_size.is_none() { UNTOLD_BSS } else { 0 };
-        Self::new(vec![ElfSegment { address, bytes, size }], address, untold)
+        Self::new(vec![ElfSegment { address, file, size }], address, untold)
     }
 
-    fn elf(elf: &ElfImage<'a>) -> Self {
+    fn elf(elf: &ElfImage) -> Self {
         Self::new(elf.segments.clone(), elf.entry, 0)
     }
 
-    fn new(pieces: Vec<ElfSegment<'a>>, entry: usize, untold: usize) -> Self {
+    fn new(pieces: Vec<ElfSegment>, entry: usize, untold: usize) -> Self {
         let start = pieces.iter().map(|piece| piece.address).min().unwrap_or(0);
         let ends = pieces.iter().map(|piece| piece.address.saturating_add(piece.size));
         let end = ends.max().unwrap_or(start);
@@ -103,8 +108,8 @@ impl<'a> Kernel<'a> {
     /// The entry point: `given`, or the kernel's own.
     pub(super) fn entry(&self, given: Option<GuestPhysAddr>) -> Result<GuestPhysAddr, ImageError> {
         let entry = given.map_or(self.entry, GuestPhysAddr::as_usize);
-        let inside = |piece: &ElfSegment<'_>| {
-            entry.checked_sub(piece.address).is_some_and(|offset| offset < piece.bytes.len())
+        let inside = |piece: &ElfSegment| {
+            entry.checked_sub(piece.address).is_some_and(|offset| offset < piece.file.len())
         };
         if !entry.is_multiple_of(INSTRUCTION) || !self.pieces.iter().any(inside) {
             return Err(ImageError::BadEntry(entry));
@@ -113,15 +118,17 @@ impl<'a> Kernel<'a> {
     }
 
     /// What is to be copied.
-    pub(super) fn segments(&self) -> Vec<Segment<'a>> {
-        let filled = self.pieces.iter().filter(|piece| !piece.bytes.is_empty());
-        filled.map(|piece| Segment { gpa: piece.address.into(), bytes: piece.bytes }).collect()
+    pub(super) fn segments(&self) -> Vec<Segment> {
+        let filled = self.pieces.iter().filter(|piece| !piece.file.is_empty());
+        let segment =
+            |piece: &ElfSegment| Segment { gpa: piece.address.into(), file: piece.file.clone() };
+        filled.map(segment).collect()
     }
 
     /// What is to be zero.
     pub(super) fn zero(&self) -> Vec<Range<GuestPhysAddr>> {
         let rest =
-            |piece: &ElfSegment<'_>| piece.address + piece.bytes.len()..piece.address + piece.size;
+            |piece: &ElfSegment| piece.address + piece.file.len()..piece.address + piece.size;
         self.pieces.iter().map(rest).filter(|range| !range.is_empty()).map(guest).collect()
     }
 }

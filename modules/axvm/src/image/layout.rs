@@ -2,7 +2,7 @@
 //!
 //! Linux, Documentation/arch/arm64/booting.rst, has the rules for the three.
 
-use super::{Image, ImageError, Part, kernel::Kernel, parse, space::Space};
+use super::{Image, ImageError, Part, kernel::Kernel, space::Space};
 use alloc::vec::Vec;
 use axaddrspace::GuestPhysAddr;
 use core::ops::Range;
@@ -31,11 +31,13 @@ pub struct Overrides {
 
 /// What is to be loaded.
 #[derive(Clone, Copy, Debug)]
-pub struct LoadRequest<'r, 'k> {
+pub struct LoadRequest<'r> {
     /// The guest's RAM: first address, size in bytes.
     pub ram: &'r [(GuestPhysAddr, usize)],
-    /// The kernel file.
-    pub kernel: &'k [u8],
+    /// Memory it may execute and not write, in the same form: where a kernel goes only when told to.
+    pub rom: &'r [(GuestPhysAddr, usize)],
+    /// The kernel.
+    pub kernel: &'r Image,
     /// The size of the ramdisk in bytes, if there is one.
     pub ramdisk_size: Option<usize>,
     /// The most bytes the device tree may have, if there is one; it is built once the ramdisk's
@@ -45,20 +47,20 @@ pub struct LoadRequest<'r, 'k> {
     pub overrides: Overrides,
 }
 
-/// Bytes of the kernel file and where they go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment<'a> {
+/// Bytes of the kernel and where they go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
     /// The address of the first byte.
     pub gpa: GuestPhysAddr,
-    /// The bytes.
-    pub bytes: &'a [u8],
+    /// Where they are in the kernel once it is unpacked.
+    pub file: Range<usize>,
 }
 
-/// Where everything goes: all of it in RAM, nothing over anything else.
+/// Where everything goes: all of it in RAM, but for a kernel in read-only memory; nothing over anything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout<'a> {
+pub struct Layout {
     /// The kernel's bytes.
-    pub segments: Vec<Segment<'a>>,
+    pub segments: Vec<Segment>,
     /// The kernel's memory that is not in its file and must be zero.
     pub zero: Vec<Range<GuestPhysAddr>>,
     /// Where the boot vCPU starts.
@@ -71,6 +73,25 @@ pub struct Layout<'a> {
     pub device_tree: Option<Range<GuestPhysAddr>>,
 }
 
+impl Layout {
+    /// Where the parts of `bytes` go, which are those of the kernel from the offset `at` on.
+    pub fn places<'b>(
+        &self,
+        at: usize,
+        bytes: &'b [u8],
+    ) -> impl Iterator<Item = (GuestPhysAddr, &'b [u8])> {
+        let end = at.saturating_add(bytes.len());
+        self.segments.iter().filter_map(move |segment| {
+            let from = segment.file.start.max(at);
+            let part =
+                bytes.get(from.checked_sub(at)?..segment.file.end.min(end).checked_sub(at)?)?;
+            let offset = from.checked_sub(segment.file.start)?;
+            let gpa = segment.gpa.as_usize().checked_add(offset)?;
+            (!part.is_empty()).then(|| (gpa.into(), part))
+        })
+    }
+}
+
 /// Decides where the parts of `request` go.
 ///
 /// The kernel goes to the first multiple of 2 MiB (plus its text_offset) behind the first 2 MiB of the
@@ -78,13 +99,12 @@ pub struct Layout<'a> {
 /// start of that region; the ramdisk behind the kernel.
 ///
 /// # Errors
-/// Those of [`parse`], and every part that does not fit, is misaligned, outside of RAM or over another.
-pub fn layout<'k>(request: &LoadRequest<'_, 'k>) -> Result<Layout<'k>, ImageError> {
+/// A part that does not fit, is misaligned, outside of RAM or over another; no RAM.
+pub fn layout(request: &LoadRequest<'_>) -> Result<Layout, ImageError> {
     check_sizes(request)?;
-    let image = parse(request.kernel)?;
     let at = request.overrides;
-    let mut space = Space::new(request.ram)?;
-    let kernel = Kernel::place(&image, &mut space, at.kernel)?;
+    let mut space = Space::new(request.ram, request.rom)?;
+    let kernel = Kernel::place(request.kernel, &mut space, at.kernel)?;
     let entry = kernel.entry(at.entry)?;
     // What has a fixed place goes first; the rest finds its way around it.
     let mut device_tree =
@@ -96,7 +116,7 @@ pub fn layout<'k>(request: &LoadRequest<'_, 'k>) -> Result<Layout<'k>, ImageErro
     if let (None, Some(size)) = (&ramdisk, request.ramdisk_size) {
         ramdisk = Some(space.take_behind(Part::Ramdisk, &kernel.range, kernel.untold, size)?);
     }
-    if let (Image::Linux(_), Some(ramdisk)) = (&image, &ramdisk) {
+    if let (Image::Linux(_), Some(ramdisk)) = (request.kernel, &ramdisk) {
         check_window(&kernel.range, ramdisk)?;
     }
     Ok(Layout {
@@ -110,7 +130,7 @@ pub fn layout<'k>(request: &LoadRequest<'_, 'k>) -> Result<Layout<'k>, ImageErro
 }
 
 /// Refuses sizes that are wrong wherever the part goes.
-fn check_sizes(request: &LoadRequest<'_, '_>) -> Result<(), ImageError> {
+fn check_sizes(request: &LoadRequest<'_>) -> Result<(), ImageError> {
     if request.ramdisk_size == Some(0) {
         return Err(ImageError::Empty(Part::Ramdisk));
     }

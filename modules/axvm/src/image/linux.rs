@@ -36,9 +36,9 @@ pub enum PageSize {
 
 /// An arm64 Linux kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinuxImage<'a> {
-    /// The file.
-    pub bytes: &'a [u8],
+pub struct LinuxImage {
+    /// The bytes of the file.
+    pub file_size: usize,
     /// The distance from a multiple of 2 MiB to the first byte of the image, less than 2 MiB.
     pub text_offset: usize,
     /// The bytes of RAM from the first byte of the image on that belong to the kernel; `None` if the
@@ -53,22 +53,22 @@ pub(super) fn is_linux(bytes: &[u8]) -> bool {
     u32_at(bytes, MAGIC_OFFSET) == Some(MAGIC)
 }
 
-/// Reads the header of a file that [`is_linux`].
+/// Reads the header of a file of `size` bytes that begins with `head` and [`is_linux`].
 ///
 /// # Errors
 /// A kernel that is big-endian, truncated, or whose header makes no sense.
-pub(super) fn parse(bytes: &[u8]) -> Result<LinuxImage<'_>, ImageError> {
-    let short = ImageError::Truncated { have: bytes.len(), promised: HEADER_SIZE as u64 };
-    let text_offset = u64_at(bytes, 8).ok_or(short)?;
-    let image_size = u64_at(bytes, 16).ok_or(short)?;
-    let flags = u64_at(bytes, 24).ok_or(short)?;
-    if bytes.len() < HEADER_SIZE {
+pub(super) fn parse(head: &[u8], size: usize) -> Result<LinuxImage, ImageError> {
+    let short = ImageError::Truncated { have: size, promised: HEADER_SIZE as u64 };
+    let text_offset = u64_at(head, 8).ok_or(short)?;
+    let image_size = u64_at(head, 16).ok_or(short)?;
+    let flags = u64_at(head, 24).ok_or(short)?;
+    if head.len() < HEADER_SIZE {
         return Err(short);
     }
-    check_complete(bytes)?;
+    check_complete(head, size)?;
     if image_size == 0 {
         return Ok(LinuxImage {
-            bytes,
+            file_size: size,
             text_offset: OLD_TEXT_OFFSET,
             image_size: None,
             page_size: PageSize::Unknown,
@@ -89,7 +89,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<LinuxImage<'_>, ImageError> {
         3 => PageSize::Size64K,
         _ => PageSize::Unknown,
     };
-    Ok(LinuxImage { bytes, text_offset, image_size: Some(image_size), page_size })
+    Ok(LinuxImage { file_size: size, text_offset, image_size: Some(image_size), page_size })
 }
 
 /// Compares the length of the file with what its PE/COFF section table says.
@@ -97,24 +97,29 @@ pub(super) fn parse(bytes: &[u8]) -> Result<LinuxImage<'_>, ImageError> {
 /// image_size cannot tell, because it counts the .bss section, which is not in the file. A kernel
 /// without EFI stub has no other record of its length, and passes. A signature behind the sections
 /// does not count: the kernel runs without it.
-fn check_complete(bytes: &[u8]) -> Result<(), ImageError> {
-    if !bytes.starts_with(b"MZ") {
+fn check_complete(head: &[u8], size: usize) -> Result<(), ImageError> {
+    if !head.starts_with(b"MZ") {
         return Ok(());
     }
-    let promised = pe_file_size(bytes)?;
-    if promised > bytes.len() as u64 {
-        return Err(ImageError::Truncated { have: bytes.len(), promised });
+    let promised = pe_file_size(head, size)?;
+    if promised > size as u64 {
+        return Err(ImageError::Truncated { have: size, promised });
     }
     Ok(())
 }
 
 /// The end of the last section's bytes in the file.
-fn pe_file_size(bytes: &[u8]) -> Result<u64, ImageError> {
+fn pe_file_size(head: &[u8], size: usize) -> Result<u64, ImageError> {
     const SECTION_SIZE: usize = 40;
-    let short = |end: usize| ImageError::Truncated { have: bytes.len(), promised: end as u64 };
-    let header = usize_at(bytes, 0x3c).ok_or(short(HEADER_SIZE))?;
+    let short = |end: usize| {
+        if end <= size {
+            return ImageError::BadLinux("its PE headers are not in its first 64 KiB");
+        }
+        ImageError::Truncated { have: size, promised: end as u64 }
+    };
+    let header = usize_at(head, 0x3c).ok_or(short(HEADER_SIZE))?;
     let table = header.saturating_add(24);
-    let coff = bytes.get(header..table).ok_or(short(table))?;
+    let coff = head.get(header..table).ok_or(short(table))?;
     if !coff.starts_with(b"PE\0\0") {
         return Err(ImageError::BadLinux("its offset to the PE header is wrong"));
     }
@@ -124,7 +129,7 @@ fn pe_file_size(bytes: &[u8]) -> Result<u64, ImageError> {
     }
     let first = table.saturating_add(usize::from(u16_at(coff, 20).unwrap_or(0)));
     let end = first.saturating_add(usize::from(sections) * SECTION_SIZE);
-    let table = bytes.get(first..end).ok_or(short(end))?;
+    let table = head.get(first..end).ok_or(short(end))?;
     let ends = table.chunks_exact(SECTION_SIZE).filter_map(|section| {
         Some(u64::from(u32_at(section, 16)?) + u64::from(u32_at(section, 20)?))
     });

@@ -1,18 +1,25 @@
 //! From the files of a guest to the bytes and addresses it is started with.
 
+use core::fmt;
+
 mod bytes;
 mod elf;
 mod error;
+mod gzip;
 mod kernel;
 mod layout;
 mod linux;
+mod source;
 mod space;
+mod zboot;
+mod zstd;
 
 pub use self::{
     elf::{ElfImage, ElfSegment},
     error::{ImageError, Part},
     layout::{DEVICE_TREE_MAX, Layout, LoadRequest, Overrides, Segment, layout},
     linux::{LinuxImage, PageSize},
+    source::{HEAD_SIZE, Packing, Source},
 };
 
 /// The size of an instruction in bytes.
@@ -20,25 +27,27 @@ const INSTRUCTION: usize = 4;
 
 /// A kernel file that can be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Image<'a> {
+pub enum Image {
     /// An arm64 Linux Image.
-    Linux(LinuxImage<'a>),
+    Linux(LinuxImage),
     /// An aarch64 ELF file.
-    Elf(ElfImage<'a>),
+    Elf(ElfImage),
     /// Bytes without a header: they start at their first one.
-    Flat(&'a [u8]),
+    Flat {
+        /// How many there are.
+        size: usize,
+    },
 }
 
-/// What a file that is compressed begins with.
-const COMPRESSED: [(&[u8], &str); 7] = [
-    (b"\x1f\x8b", "gzip"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"\xfd7zXZ\0", "xz"),
-    (b"\x02\x21\x4c\x18", "lz4"),
-    (b"\x04\x22\x4d\x18", "lz4"),
-    (b"BZh", "bzip2"),
-    (b"\x5d\0\0", "lzma"),
-];
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Linux(_) => "Linux Image",
+            Self::Elf(_) => "ELF file",
+            Self::Flat { .. } => "flat binary",
+        })
+    }
+}
 
 /// What a file that is certainly no kernel for this machine has at an offset.
 const FOREIGN: [(usize, &[u8], &str); 5] = [
@@ -49,32 +58,29 @@ const FOREIGN: [(usize, &[u8], &str); 5] = [
     (0x38, b"RSC\x05", "a riscv Linux kernel"),
 ];
 
-/// Finds out what kind of kernel `bytes` are and checks its headers against the file.
+/// Finds out what kind of kernel begins with the bytes `head` and has `size` bytes in all, and checks
+/// its headers against that.
 ///
 /// # Errors
-/// A file that is empty, truncated, compressed, for another machine, or whose headers contradict
+/// A file that is empty, truncated, still compressed, for another machine, or whose headers contradict
 /// each other. Every other file is taken for a flat binary.
-pub fn parse(bytes: &[u8]) -> Result<Image<'_>, ImageError> {
-    if bytes.is_empty() {
+pub fn parse(head: &[u8], size: usize) -> Result<Image, ImageError> {
+    if size == 0 {
         return Err(ImageError::Empty(Part::Kernel));
     }
-    if linux::is_linux(bytes) {
-        return linux::parse(bytes).map(Image::Linux);
+    if linux::is_linux(head) {
+        return linux::parse(head, size).map(Image::Linux);
     }
-    if bytes.starts_with(b"\x7fELF") {
-        return elf::parse(bytes).map(Image::Elf);
+    if head.starts_with(b"\x7fELF") {
+        return elf::parse(head, size).map(Image::Elf);
     }
-    if let Some((_, how)) = COMPRESSED.iter().find(|(magic, _)| bytes.starts_with(magic)) {
-        return Err(ImageError::Compressed(how));
+    if zboot::is_zboot(head) || has(head, 0, &gzip::MAGIC) || has(head, 0, &zstd::MAGIC) {
+        return Err(ImageError::Compressed("twice"));
     }
-    // Linux, drivers/firmware/efi/libstub: an EFI program that unpacks the kernel it carries.
-    if bytes.starts_with(b"MZ") && has(bytes, 4, b"zimg") {
-        return Err(ImageError::Compressed("EFI zboot"));
-    }
-    if let Some((_, _, what)) = FOREIGN.iter().find(|(at, magic, _)| has(bytes, *at, magic)) {
+    if let Some((_, _, what)) = FOREIGN.iter().find(|(at, magic, _)| has(head, *at, magic)) {
         return Err(ImageError::Foreign(what));
     }
-    Ok(Image::Flat(bytes))
+    Ok(Image::Flat { size })
 }
 
 /// Whether `magic` is at `at`.

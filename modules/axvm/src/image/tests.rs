@@ -1,6 +1,8 @@
 //! Headers that are right, headers that lie, and where things go.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
+mod packed;
+
 use super::*;
 use alloc::{format, string::ToString, vec, vec::Vec};
 use axaddrspace::GuestPhysAddr;
@@ -86,12 +88,19 @@ fn elf(kind: u16, entry: u64, headers: &[Header]) -> Vec<u8> {
     bytes
 }
 
+const FLAT: Image = Image::Flat { size: 4 };
 const EXEC: u16 = 2;
 const DYN: u16 = 3;
 
-fn request<'r, 'k>(ram: &'r [(GuestPhysAddr, usize)], kernel: &'k [u8]) -> LoadRequest<'r, 'k> {
+/// What kind of kernel `file` is; all of it is there.
+fn parse(file: &[u8]) -> Result<Image, ImageError> {
+    super::parse(file, file.len())
+}
+
+fn request<'r>(ram: &'r [(GuestPhysAddr, usize)], kernel: &'r Image) -> LoadRequest<'r> {
     LoadRequest {
         ram,
+        rom: &[],
         kernel,
         ramdisk_size: Some(MIB),
         device_tree_size: Some(0x1_0000),
@@ -168,9 +177,9 @@ fn what_cannot_run_is_named() {
     put(&mut riscv, 0x38, b"RSC\x05");
     for (file, word) in [
         (&b""[..], "empty"),
-        (b"\x1f\x8b\x08", "gzip"),
-        (b"\x28\xb5\x2f\xfd....", "zstd"),
-        (b"MZ\0\0zimg", "EFI zboot"),
+        (b"\x1f\x8b\x08", "twice"),
+        (b"\x28\xb5\x2f\xfd....", "twice"),
+        (b"MZ\0\0zimg", "twice"),
         (b"\xd0\x0d\xfe\xed", "device tree"),
         (b"ANDROID!", "Android"),
         (&x86, "x86"),
@@ -179,7 +188,7 @@ fn what_cannot_run_is_named() {
         let message = parse(file).unwrap_err().to_string();
         assert!(message.contains(word), "{message}");
     }
-    assert_eq!(parse(b"anything"), Ok(Image::Flat(b"anything")));
+    assert_eq!(parse(b"anything"), Ok(Image::Flat { size: 8 }));
 }
 
 #[test]
@@ -190,7 +199,7 @@ fn an_elf_file_gives_its_segments_and_its_physical_entry() {
     assert_eq!(image.entry, 0x4020_0040);
     assert_eq!(
         image.segments,
-        [ElfSegment { address: 0x4020_0000, bytes: &file[0x1000..0x1800], size: 0x3000 }]
+        [ElfSegment { address: 0x4020_0000, file: 0x1000..0x1800, size: 0x3000 }]
     );
 }
 
@@ -245,23 +254,23 @@ fn no_single_wrong_byte_in_a_header_makes_anything_panic() {
             for value in [0, 1, 0x7f, 0x80, 0xff] {
                 let mut bad = file.clone();
                 bad[at] = value;
-                if let Err(error) = layout(&request(&ram, &bad)) {
+                if let Err(error) = parse(&bad).and_then(|image| layout(&request(&ram, &image))) {
                     assert!(!error.to_string().is_empty());
                 }
             }
         }
         for length in 0..file.len() {
-            drop(layout(&request(&ram, &file[..length])));
+            drop(parse(&file[..length]).and_then(|image| layout(&request(&ram, &image))));
         }
     }
 }
 
 #[test]
 fn linux_goes_behind_the_device_tree_and_the_ramdisk_behind_linux() {
-    let file = linux(4096, 0, 3 * MIB as u64, 0xa);
+    let file = parse(&linux(4096, 0, 3 * MIB as u64, 0xa)).unwrap();
     let ram = [(gpa(RAM), 64 * MIB)];
     let layout = layout(&request(&ram, &file)).unwrap();
-    assert_eq!(layout.segments, [Segment { gpa: gpa(0x4020_0000), bytes: &file }]);
+    assert_eq!(layout.segments, [Segment { gpa: gpa(0x4020_0000), file: 0..4096 }]);
     assert_eq!(layout.entry, gpa(0x4020_0000));
     assert_eq!(layout.kernel, gpas(0x4020_0000..0x4050_0000));
     assert_eq!(layout.zero, [gpas(0x4020_1000..0x4050_0000)]);
@@ -271,7 +280,7 @@ fn linux_goes_behind_the_device_tree_and_the_ramdisk_behind_linux() {
 
 #[test]
 fn a_text_offset_is_kept() {
-    let file = linux(4096, 0x8_0000, 0x10_0000, 0);
+    let file = parse(&linux(4096, 0x8_0000, 0x10_0000, 0)).unwrap();
     let ram = [(gpa(RAM), 64 * MIB)];
     let mut request = request(&ram, &file);
     assert_eq!(layout(&request).unwrap().entry, gpa(0x4028_0000));
@@ -287,7 +296,7 @@ fn a_text_offset_is_kept() {
 
 #[test]
 fn the_seeds_addresses_are_taken_as_they_are() {
-    let file = linux(4096, 0, MIB as u64, 0xa);
+    let file = parse(&linux(4096, 0, MIB as u64, 0xa)).unwrap();
     let ram = [(gpa(0x8000_0000), 256 * MIB)];
     let mut request = request(&ram, &file);
     request.overrides = Overrides {
@@ -304,7 +313,7 @@ fn the_seeds_addresses_are_taken_as_they_are() {
 
 #[test]
 fn a_kernel_takes_the_first_region_it_fits_in() {
-    let file = linux(4096, 0, 8 * MIB as u64, 0xa);
+    let file = parse(&linux(4096, 0, 8 * MIB as u64, 0xa)).unwrap();
     let ram = [(gpa(RAM), 8 * MIB), (gpa(0x8000_0000), 32 * MIB)];
     let layout = layout(&request(&ram, &file)).unwrap();
     assert_eq!(layout.entry, gpa(0x8020_0000));
@@ -313,7 +322,7 @@ fn a_kernel_takes_the_first_region_it_fits_in() {
 
 #[test]
 fn regions_that_touch_are_one() {
-    let file = linux(4096, 0, 8 * MIB as u64, 0xa);
+    let file = parse(&linux(4096, 0, 8 * MIB as u64, 0xa)).unwrap();
     let ram = [(gpa(RAM + 4 * MIB), 8 * MIB), (gpa(RAM), 4 * MIB)];
     assert_eq!(layout(&request(&ram, &file)).unwrap().entry, gpa(0x4020_0000));
 }
@@ -321,22 +330,22 @@ fn regions_that_touch_are_one() {
 #[test]
 fn too_little_ram_says_how_much_is_missing() {
     let ram = [(gpa(RAM), 8 * MIB)];
-    let file = linux(4096, 0, 8 * MIB as u64, 0xa);
+    let file = parse(&linux(4096, 0, 8 * MIB as u64, 0xa)).unwrap();
     let error = layout(&request(&ram, &file)).unwrap_err();
     assert_eq!(error.to_string(), "the kernel (8 MiB) does not fit; give the VM 2 MiB more memory");
-    let file = linux(4096, 0, 6 * MIB as u64, 0xa);
+    let file = parse(&linux(4096, 0, 6 * MIB as u64, 0xa)).unwrap();
     let error = layout(&request(&ram, &file)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the ramdisk (1 MiB) does not fit; give the VM 1 MiB more memory"
     );
-    let file = linux(4096, 0, u64::MAX, 0xa);
+    let file = parse(&linux(4096, 0, u64::MAX, 0xa)).unwrap();
     assert!(matches!(layout(&request(&ram, &file)), Err(ImageError::NoRoom { .. })));
 }
 
 #[test]
 fn parts_may_not_overlap_or_leave_ram() {
-    let file = linux(4096, 0, MIB as u64, 0xa);
+    let file = parse(&linux(4096, 0, MIB as u64, 0xa)).unwrap();
     let ram = [(gpa(RAM), 64 * MIB)];
     let mut overlap = request(&ram, &file);
     overlap.overrides.ramdisk = Some(gpa(0x4028_0000));
@@ -366,7 +375,7 @@ fn parts_may_not_overlap_or_leave_ram() {
 #[test]
 fn sizes_that_cannot_be_are_refused() {
     let ram = [(gpa(RAM), 64 * MIB)];
-    let mut bad = request(&ram, b"flat");
+    let mut bad = request(&ram, &FLAT);
     bad.device_tree_size = Some(2 * MIB + 1);
     assert_eq!(layout(&bad), Err(ImageError::DeviceTreeTooBig(2 * MIB + 1)));
     bad.device_tree_size = Some(0);
@@ -377,14 +386,14 @@ fn sizes_that_cannot_be_are_refused() {
     bad.ramdisk_size = Some(0);
     assert_eq!(layout(&bad), Err(ImageError::Empty(Part::Ramdisk)));
     for ram in [&[][..], &[(gpa(RAM), 0)], &[(gpa(usize::MAX - 4095), 8192)]] {
-        assert_eq!(layout(&request(ram, b"flat")), Err(ImageError::BadRam));
+        assert_eq!(layout(&request(ram, &FLAT)), Err(ImageError::BadRam));
     }
 }
 
 #[test]
 fn a_flat_binary_starts_where_it_is_put() {
     let ram = [(gpa(RAM), 64 * MIB)];
-    let mut flat = request(&ram, &[0; 64]);
+    let mut flat = request(&ram, &Image::Flat { size: 64 });
     assert_eq!(layout(&flat).unwrap().entry, gpa(0x4020_0000));
     flat.overrides.kernel = Some(gpa(RAM));
     let at_start = layout(&flat).unwrap();
@@ -399,14 +408,56 @@ fn a_flat_binary_starts_where_it_is_put() {
 }
 
 #[test]
+fn a_flat_binary_may_be_put_into_read_only_memory() {
+    let ram = [(gpa(0x8000_0000), 64 * MIB), (gpa(RAM), 64 * MIB)];
+    let rom = [(gpa(0), MIB)];
+    let firmware = Image::Flat { size: 64 << 10 };
+    let mut flat = LoadRequest { rom: &rom, ..request(&ram, &firmware) };
+    let chosen = layout(&flat).unwrap();
+    assert_eq!(chosen.entry, gpa(RAM + 2 * MIB), "not by itself");
+    flat.overrides.kernel = Some(gpa(0));
+    let placed = layout(&flat).unwrap();
+    assert_eq!((placed.entry, placed.kernel), (gpa(0), gpas(0..64 << 10)));
+    assert_eq!(placed.device_tree.unwrap().start, gpa(RAM), "the rest goes to RAM");
+    assert_eq!(placed.ramdisk.unwrap().start, gpa(RAM + 0x1_0000));
+    flat.overrides.device_tree = Some(gpa(0x8_0000));
+    assert!(matches!(layout(&flat), Err(ImageError::OutsideRam { part: Part::DeviceTree, .. })));
+    flat.overrides = Overrides { kernel: Some(gpa(MIB - 4096)), ..Overrides::default() };
+    assert!(matches!(layout(&flat), Err(ImageError::OutsideRam { part: Part::Kernel, .. })));
+}
+
+#[test]
+fn a_kernel_that_writes_behind_its_bytes_may_not_be_put_into_read_only_memory() {
+    let (ram, rom) = ([(gpa(RAM), 64 * MIB)], [(gpa(0x1000_0000), 64 * MIB)]);
+    let linux = parse(&linux(4096, 0, 3 * MIB as u64, 0xa)).unwrap();
+    let mut request = LoadRequest { rom: &rom, ..request(&ram, &linux) };
+    request.overrides.kernel = Some(gpa(0x1000_0000));
+    assert!(matches!(layout(&request), Err(ImageError::OutsideRam { part: Part::Kernel, .. })));
+}
+
+#[test]
+fn an_elf_file_may_have_its_code_in_read_only_memory_and_its_data_in_ram() {
+    let (ram, rom) = ([(gpa(RAM), 64 * MIB)], [(gpa(0x1000_0000), MIB)]);
+    let code = Header { vaddr: 0x1000_0000, paddr: 0x1000_0000, memsz: 0x800, ..HEADER };
+    let image = parse(&elf(EXEC, code.vaddr, &[code, HEADER])).unwrap();
+    let split = LoadRequest { rom: &rom, ..request(&ram, &image) };
+    let placed = layout(&split).unwrap();
+    assert_eq!(placed.entry, gpa(0x1000_0000));
+    assert_eq!(placed.zero, [gpas(0x4020_0800..0x4020_3000)]);
+    assert!(layout(&LoadRequest { rom: &[], ..split }).is_err());
+    let image = parse(&elf(EXEC, code.vaddr, &[Header { memsz: 0x801, ..code }])).unwrap();
+    assert!(layout(&LoadRequest { rom: &rom, ..request(&ram, &image) }).is_err());
+}
+
+#[test]
 fn an_elf_file_goes_to_its_own_addresses() {
     let data = Header { vaddr: 0x4030_0000, paddr: 0x4030_0000, filesz: 0, ..HEADER };
-    let file = elf(EXEC, HEADER.vaddr + 8, &[HEADER, data]);
+    let file = parse(&elf(EXEC, HEADER.vaddr + 8, &[HEADER, data])).unwrap();
     let ram = [(gpa(RAM), 64 * MIB)];
     let mut elf = request(&ram, &file);
     let placed = layout(&elf).unwrap();
     assert_eq!(placed.entry, gpa(0x4020_0008));
-    assert_eq!(placed.segments, [Segment { gpa: gpa(0x4020_0000), bytes: &file[0x1000..0x1800] }]);
+    assert_eq!(placed.segments, [Segment { gpa: gpa(0x4020_0000), file: 0x1000..0x1800 }]);
     assert_eq!(placed.zero, [gpas(0x4020_0800..0x4020_3000), gpas(0x4030_0000..0x4030_3000)]);
     assert_eq!(placed.ramdisk.unwrap().start, gpa(0x4031_0000));
     elf.overrides.kernel = Some(gpa(0x4040_0000));
@@ -418,14 +469,15 @@ fn an_elf_file_goes_to_its_own_addresses() {
 
 #[test]
 fn an_elf_file_with_segments_over_each_other_is_refused() {
-    let file = elf(EXEC, HEADER.vaddr, &[HEADER, Header { paddr: 0x4020_2000, ..HEADER }]);
+    let file = parse(&elf(EXEC, HEADER.vaddr, &[HEADER, Header { paddr: 0x4020_2000, ..HEADER }]))
+        .unwrap();
     let ram = [(gpa(RAM), 64 * MIB)];
     assert!(matches!(layout(&request(&ram, &file)), Err(ImageError::Overlap { .. })));
 }
 
 #[test]
 fn an_elf_file_that_relocates_itself_is_moved() {
-    let file = elf(DYN, 0x40, &[Header { vaddr: 0, paddr: 0, ..HEADER }]);
+    let file = parse(&elf(DYN, 0x40, &[Header { vaddr: 0, paddr: 0, ..HEADER }])).unwrap();
     let ram = [(gpa(RAM), 64 * MIB)];
     let mut elf = request(&ram, &file);
     assert_eq!(layout(&elf).unwrap().entry, gpa(0x4020_0040));
@@ -435,7 +487,7 @@ fn an_elf_file_that_relocates_itself_is_moved() {
 
 #[test]
 fn a_ramdisk_out_of_linux_reach_is_refused() {
-    let file = linux(4096, 0, MIB as u64, 0xa);
+    let file = parse(&linux(4096, 0, MIB as u64, 0xa)).unwrap();
     let ram = [(gpa(RAM), 64 << 30)];
     let mut far = request(&ram, &file);
     far.overrides.ramdisk = Some(gpa(RAM + (32 << 30) - MIB));
@@ -447,11 +499,15 @@ fn a_ramdisk_out_of_linux_reach_is_refused() {
 #[test]
 fn every_error_is_one_sentence() {
     let errors = [
-        ImageError::Compressed("gzip"),
+        ImageError::Compressed("xz"),
         ImageError::Foreign("something"),
         ImageError::BigEndian,
         ImageError::BadElf("x"),
         ImageError::BadRam,
+        ImageError::BadPacking { packing: Packing::Gzip, what: "x" },
+        ImageError::UnpacksTooBig { packing: Packing::Zstd, limit: MIB },
+        ImageError::WindowTooBig { window: u64::MAX, limit: MIB },
+        ImageError::NoHeap { needed: MIB },
         ImageError::RamdiskTooFar,
         ImageError::OutsideRam { part: Part::Ramdisk, start: 1, size: 2 },
     ];

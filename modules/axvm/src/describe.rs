@@ -1,0 +1,230 @@
+//! The board a configuration describes, as an operator sees it before there is a VM.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::fmt;
+use core::ops::Range;
+
+use arm_vgic::DISTRIBUTOR_WINDOW;
+use axaddrspace::{AddrSpaceError, GuestPhysAddr};
+use axdevice::BusBuilder;
+use axvmconfig::{AxVMCrateConfig, EmulatedDeviceConfig, EmulatedDeviceType, VmMemConfig};
+
+use crate::AxVMError;
+use crate::boot::Images;
+use crate::fdt::Gic;
+use crate::image::{Image, Packing};
+use crate::machine::{self, Dummy, SPACE_SIZE};
+use crate::plan::{Plan, device_tree, gic, plan};
+
+/// Where a device answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceWindow {
+    /// What it is called.
+    pub name: String,
+    /// The first address.
+    pub gpa: GuestPhysAddr,
+    /// How many bytes.
+    pub size: usize,
+    /// Its interrupt as an INTID.
+    pub intid: Option<u32>,
+}
+
+/// What a VM's address space holds when it boots. Shown with `{}` it is a table, one line per range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoardMap {
+    /// The VM's name.
+    pub name: String,
+    /// How many vCPUs it has.
+    pub vcpus: usize,
+    /// Its memory, in the order of the configuration.
+    pub regions: Vec<VmMemConfig>,
+    /// Its devices, in the order of their addresses.
+    pub windows: Vec<DeviceWindow>,
+    /// What kind of kernel it boots.
+    pub image: Image,
+    /// How the kernel's file is compressed.
+    pub packing: Packing,
+    /// From the kernel's first byte to the end of its memory.
+    pub kernel: Range<GuestPhysAddr>,
+    /// The ramdisk.
+    pub ramdisk: Option<Range<GuestPhysAddr>>,
+    /// The device tree.
+    pub device_tree: Option<Range<GuestPhysAddr>>,
+    /// Where the boot vCPU starts.
+    pub entry: GuestPhysAddr,
+    /// The bytes of the device tree, generated or given.
+    pub tree: Vec<u8>,
+}
+
+/// What a VM made of `config` and `images` would be. No guest memory is taken.
+///
+/// # Errors
+/// What creating and booting the VM gives, but for what depends on the host: whether memory is free,
+/// and, if the kernel is compressed, whether it unpacks to its end.
+pub fn describe(config: &AxVMCrateConfig, images: &Images) -> Result<BoardMap, AxVMError> {
+    let Plan { source, image, layout } = plan(config, images)?;
+    machine::check_supported(config)?;
+    config.memory_regions.iter().try_for_each(check_reach)?;
+    let windows = windows(config)?;
+    let tree = match images.device_tree {
+        Some(given) => given.to_vec(),
+        None => device_tree(config, &layout)?,
+    };
+    let filled = |room: &Range<GuestPhysAddr>| {
+        let end = room.start.as_usize().saturating_add(tree.len());
+        room.start..GuestPhysAddr::from_usize(end)
+    };
+    Ok(BoardMap {
+        name: config.base.name.clone(),
+        vcpus: config.base.cpu_num,
+        regions: config.memory_regions.clone(),
+        windows,
+        image,
+        packing: source.packing(),
+        kernel: layout.kernel,
+        ramdisk: layout.ramdisk,
+        device_tree: layout.device_tree.as_ref().map(filled),
+        entry: layout.entry,
+        tree,
+    })
+}
+
+/// Refuses a region beyond what stage 2 translates.
+fn check_reach(region: &VmMemConfig) -> Result<(), AxVMError> {
+    if region.gpa.checked_add(region.size).is_some_and(|end| end <= SPACE_SIZE) {
+        return Ok(());
+    }
+    Err(AxVMError::Memory(AddrSpaceError::OutOfRange {
+        gpa: GuestPhysAddr::from_usize(region.gpa),
+        size: region.size,
+        base: GuestPhysAddr::from_usize(0),
+        end: GuestPhysAddr::from_usize(SPACE_SIZE),
+    }))
+}
+
+/// The windows of the interrupt controller and of the emulated devices, checked as a bus checks them.
+fn windows(config: &AxVMCrateConfig) -> Result<Vec<DeviceWindow>, AxVMError> {
+    let (gicd, second) = match gic(config) {
+        Gic::V3 { gicd, gicr, gicr_size } => (gicd, Some((gicr, gicr_size))),
+        Gic::V2 { gicd, .. } => (gicd, None),
+    };
+    let part = |name, gpa, size| DeviceWindow { name: String::from(name), gpa, size, intid: None };
+    let mut windows = Vec::from([part("gicd", gicd, DISTRIBUTOR_WINDOW)]);
+    windows.extend(second.map(|(gicr, size)| part("gicr", gicr, size)));
+    for device in &config.devices.emu_devices {
+        windows.extend(window(device)?);
+    }
+    windows.sort_by_key(|window| window.gpa);
+    let mut bus = BusBuilder::new();
+    for window in &windows {
+        bus.add(window.name.as_str(), window.gpa, window.size, Arc::new(Dummy));
+    }
+    let bus = bus.build()?;
+    let regions = config.memory_regions.iter();
+    regions
+        .map(|region| (region.gpa, region.size))
+        .try_for_each(|(base, size)| machine::check_apart(base, size, &bus))?;
+    Ok(windows)
+}
+
+/// Where `device` answers, unless that is the interrupt controller's affair.
+fn window(device: &EmulatedDeviceConfig) -> Result<Option<DeviceWindow>, AxVMError> {
+    let intid = match device.emu_type {
+        EmulatedDeviceType::Console => {
+            Some(machine::interrupt_of(device)?).filter(|intid| *intid != 0)
+        }
+        EmulatedDeviceType::Dummy => None,
+        EmulatedDeviceType::InterruptController
+        | EmulatedDeviceType::GicDistributor
+        | EmulatedDeviceType::GicRedistributor => return Ok(None),
+        EmulatedDeviceType::IvcChannel
+        | EmulatedDeviceType::GicIts
+        | EmulatedDeviceType::Plic
+        | EmulatedDeviceType::VirtioBlk
+        | EmulatedDeviceType::VirtioNet
+        | EmulatedDeviceType::VirtioConsole => return Err(machine::unsupported_model(device)),
+    };
+    let (name, size) = (device.name.clone(), device.length);
+    Ok(Some(DeviceWindow { name, gpa: GuestPhysAddr::from_usize(device.base_gpa), size, intid }))
+}
+
+/// One line of the table.
+struct Line {
+    start: usize,
+    size: usize,
+    /// Whether it lies within the memory of a line above.
+    within: bool,
+    text: String,
+}
+
+impl Line {
+    fn part(range: &Range<GuestPhysAddr>, text: String) -> Self {
+        let (start, end) = (range.start.as_usize(), range.end.as_usize());
+        Self { start, size: end.saturating_sub(start), within: true, text }
+    }
+}
+
+impl BoardMap {
+    /// The lines in the order of their addresses, memory before what lies in it.
+    fn lines(&self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for region in &self.regions {
+            let text = alloc::format!("memory {} ({})", region.flags, region.map_type);
+            lines.push(Line { start: region.gpa, size: region.size, within: false, text });
+        }
+        for window in &self.windows {
+            let start = window.gpa.as_usize();
+            let mut text = alloc::format!("device {}", window.name);
+            if let Some(intid) = window.intid {
+                text.push_str(&alloc::format!(", interrupt {intid}"));
+            }
+            lines.push(Line { start, size: window.size, within: false, text });
+        }
+        let kernel = match self.packing {
+            Packing::Plain => alloc::format!("kernel ({})", self.image),
+            packing @ (Packing::Gzip | Packing::Zstd) => {
+                alloc::format!("kernel ({}, {packing})", self.image)
+            }
+        };
+        lines.push(Line::part(&self.kernel, kernel));
+        let ramdisk = self.ramdisk.iter().map(|range| Line::part(range, "ramdisk".into()));
+        lines.extend(ramdisk);
+        let tree = self.device_tree.iter().map(|range| Line::part(range, "device tree".into()));
+        lines.extend(tree);
+        lines.sort_by_key(|line| (line.start, line.within, Reverse(line.size)));
+        lines
+    }
+}
+
+impl fmt::Display for BoardMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.vcpus == 1 { "" } else { "s" };
+        let entry = self.entry.as_usize();
+        write!(f, "{}: {} vCPU{plural}, starts at {entry:#x}", self.name, self.vcpus)?;
+        for Line { start, size, within, text } in self.lines() {
+            let last = start.saturating_add(size).saturating_sub(1);
+            let indent = if within { "  " } else { "" };
+            write!(f, "\n  {start:#012x}-{last:#012x} {:>10}  {indent}{text}", Size(size))?;
+        }
+        Ok(())
+    }
+}
+
+/// A size in the biggest unit that divides it, up to MiB.
+struct Size(usize);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, name) = if self.0.is_multiple_of(1 << 20) {
+            (1 << 20, "MiB")
+        } else if self.0.is_multiple_of(1 << 10) {
+            (1 << 10, "KiB")
+        } else {
+            (1, "B")
+        };
+        f.pad(&alloc::format!("{} {name}", self.0 / unit))
+    }
+}
