@@ -4,11 +4,11 @@ BOARD ?= qemu-aarch64
 export BOARD VMS VM CPU SMP MEM GIC QEMU_ARGS CASE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build image run debug test bench check fmt clean
+.PHONY: help setup build image run debug test bench bench-linux check fmt clean
 
 help: ## what there is to do
 	@echo "make <one of these>, with the words behind it where you want something else:"
-	@sed -n 's/^\([a-z]*\):.*## /  \1#/p' $(MAKEFILE_LIST) | while IFS='#' read -r name text; do printf '  %-8s %s\n' $$name "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /  \1#/p' $(MAKEFILE_LIST) | while IFS='#' read -r name text; do printf '  %-11s %s\n' $$name "$$text"; done
 
 setup: ## install what is missing on this machine and fetch the guests (quick when nothing is)
 	@scripts/setup
@@ -28,8 +28,11 @@ debug: setup ## the same, stopped, with gdb attached
 test: setup build ## host tests and QEMU cases             CASE="hello timer" runs only those cases
 	@scripts/test $(CASE)
 
-bench: setup build ## the cost figures, as rows
-	@scripts/test --show bench
+bench: setup build ## what exits, the image, memory and starting cost, against the budget     BENCH="--enforce rows"
+	@scripts/bench $(BENCH)
+
+bench-linux: setup build ## the same for Linux up to its first process (two minutes)
+	@scripts/bench linux
 
 check: setup ## format, clippy, docs, arrows between crates, the list of unsafe
 	@scripts/check

@@ -144,9 +144,10 @@ def default_vms(board: str) -> list[str]:
     return [file.stem for file in files if not on_demand(file)]
 
 
-def make(board: str, words: list[str], broken: bool = False) -> bytes:
-    """The bundle of the VMs `words` for `board`."""
-    autostart = tree.board(board).get("autostart", [])
+def make(board: str, words: list[str], broken: bool = False, autostart: list[str] | None = None) -> bytes:
+    """The bundle of the VMs `words` for `board`; the board says which of them start by themselves, unless `autostart` does."""
+    if autostart is None:
+        autostart = tree.board(board).get("autostart", [])
     vms = [read_vm(word, autostart, broken) for word in dict.fromkeys(words)]
     names = [vm.name for vm in vms]
     for name in names:

@@ -84,7 +84,8 @@ fn map_redistributors() -> Option<()> {
     let gic = fdt.find_compatible(&["arm,gic-v3"]).next()?;
     let region = gic.reg()?.nth(1)?;
     let physical = usize::try_from(region.address).ok()?;
-    let size = region.size?;
+    // The region may have room for many more CPUs than there are, and mapping takes its time.
+    let size = region.size?.min(count() * STRIDE);
     let mapped = axklib::mem::iomap(physical.into(), size).ok()?.as_usize();
     REDISTRIBUTORS.1.store(size, Ordering::Relaxed);
     REDISTRIBUTORS.0.store(mapped, Ordering::Release);
@@ -111,5 +112,7 @@ fn this_sgi_frame() -> Option<usize> {
 /// Waits for an interrupt unless `busy`, which is looked at with interrupts masked; then the host
 /// takes what is its own.
 pub(crate) fn wait_for_interrupt(busy: impl FnOnce() -> bool) {
-    arm_vcpu::idle::wait(busy);
+    if let Some(intid) = arm_vcpu::idle::wait(KICK_SGI, busy) {
+        handle_acknowledged(intid);
+    }
 }

@@ -1,6 +1,6 @@
 //! Aborts that take more than the syndrome: undescribed accesses, table walks, instruction fetches.
 
-use axaddrspace::{GuestPhysAddr, MappingFlags};
+use axaddrspace::{AccessWidth, GuestPhysAddr, MappingFlags};
 use axvcpu::{AxVCpuExitReason, GuestFault};
 
 use crate::esr::{Fault, Syndrome};
@@ -70,9 +70,34 @@ impl Aarch64VCpu {
         (par & 1 == 0).then(|| GuestPhysAddr::from_usize(size(page | va & 0xfff)))
     }
 
-    /// A data abort whose syndrome does not say what was accessed.
+    /// A data abort of the less frequent kinds.
     #[cold]
-    pub(crate) fn undescribed_access(
+    #[inline(never)]
+    pub(crate) fn other_data_abort(&mut self, syndrome: Syndrome) -> AxVCpuExitReason {
+        if syndrome.on_table_walk() {
+            return Self::table_walk_fault(syndrome);
+        }
+        let addr = match syndrome.fault() {
+            Fault::Translation => fault_address(mrs!("FAR_EL2")),
+            Fault::Permission => match self.translate(mrs!("FAR_EL2"), Translation::of(syndrome)) {
+                Some(addr) => addr,
+                None => return AxVCpuExitReason::Nothing,
+            },
+            Fault::External => return AxVCpuExitReason::Fault(GuestFault::DataAbort),
+        };
+        let Some(access) = syndrome.access() else {
+            return self.undescribed_access(addr, syndrome);
+        };
+        let kind = if syndrome.is_write() {
+            AccessKind::Store
+        } else {
+            AccessKind::Load { reg_width: access.register_width, signed: access.signed }
+        };
+        self.exit_of(access.width, access.register, kind, addr)
+    }
+
+    /// A data abort whose syndrome does not say what was accessed.
+    fn undescribed_access(
         &mut self,
         addr: GuestPhysAddr,
         syndrome: Syndrome,
@@ -106,6 +131,7 @@ impl Aarch64VCpu {
 
     /// A stage-2 fault of an instruction fetch.
     #[cold]
+    #[inline(never)]
     pub(crate) fn instruction_abort(&mut self, syndrome: Syndrome) -> AxVCpuExitReason {
         if syndrome.on_table_walk() {
             return Self::table_walk_fault(syndrome);
@@ -154,7 +180,8 @@ impl Aarch64VCpu {
             AccessKind::Store => None,
         };
         self.deferred = Some(Deferred { second, writeback: op.writeback, undo, cause });
-        self.exit_of(op.first, addr)
+        let insn::Access { width, reg, kind, .. } = op.first;
+        self.exit_of(width, reg.into(), kind, addr)
     }
 
     /// The second access of a pair, once the first is done.
@@ -165,7 +192,8 @@ impl Aarch64VCpu {
             self.deferred = None;
             return None;
         };
-        Some(self.exit_of(access, addr))
+        let insn::Access { width, reg, kind, .. } = access;
+        Some(self.exit_of(width, reg.into(), kind, addr))
     }
 
     /// Finishes one access of several; true while the instruction is not done.
@@ -204,9 +232,13 @@ impl Aarch64VCpu {
         }
     }
 
-    fn exit_of(&self, access: insn::Access, addr: GuestPhysAddr) -> AxVCpuExitReason {
-        let insn::Access { width, reg, kind, .. } = access;
-        let reg = usize::from(reg);
+    fn exit_of(
+        &self,
+        width: AccessWidth,
+        reg: usize,
+        kind: AccessKind,
+        addr: GuestPhysAddr,
+    ) -> AxVCpuExitReason {
         match kind {
             AccessKind::Store => {
                 let data = self.ctx.get(reg) & width.mask();

@@ -15,7 +15,12 @@ pub struct TrapFrame {
     pub elr: u64,
     /// Its PSTATE (SPSR_EL2).
     pub spsr: u64,
+    /// A register was written here that an exit leaves in the CPU: it has to be loaded again.
+    pub(crate) is_newer: bool,
 }
+
+/// The first of the registers that functions keep (AAPCS64, IHI 0055: X19 to X28, and X29).
+const FIRST_KEPT: usize = 19;
 
 impl TrapFrame {
     /// Register `index`; 31 and above read as zero.
@@ -29,6 +34,7 @@ impl TrapFrame {
     pub fn set(&mut self, index: usize, value: u64) {
         if let Some(register) = self.gpr.get_mut(index) {
             *register = value;
+            self.is_newer |= index >= FIRST_KEPT;
         }
     }
 }

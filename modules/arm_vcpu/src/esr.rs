@@ -98,13 +98,27 @@ impl Syndrome {
         self.bit(6)
     }
 
+    /// A data abort of the frequent kind: a device access, where nothing is mapped, made by an
+    /// instruction that the syndrome describes (ISV), and not the guest's own table walk (S1PTW).
+    #[inline(always)]
+    pub(crate) const fn is_described_translation_fault(self) -> bool {
+        const ISV: u64 = 1 << 24;
+        const S1PTW: u64 = 1 << 7;
+        const KIND: u64 = 0b1111 << 2;
+        const TRANSLATION: u64 = 0b0001 << 2;
+        self.0 & (ISV | S1PTW | KIND) == ISV | TRANSLATION
+    }
+
     /// The access of a data abort, if the syndrome describes it (ISV).
     #[inline]
     pub(crate) const fn access(self) -> Option<Access> {
-        if !self.bit(24) {
-            return None;
-        }
-        Some(Access {
+        if self.bit(24) { Some(self.described_access()) } else { None }
+    }
+
+    /// The access of a data abort whose syndrome describes it.
+    #[inline(always)]
+    pub(crate) const fn described_access(self) -> Access {
+        Access {
             width: match (self.0 >> 22) & 3 {
                 0 => AccessWidth::Byte,
                 1 => AccessWidth::Word,
@@ -114,7 +128,7 @@ impl Syndrome {
             register: (self.0 >> 16) as usize & 31,
             register_width: if self.bit(15) { AccessWidth::Qword } else { AccessWidth::Dword },
             signed: self.bit(21),
-        })
+        }
     }
 }
 

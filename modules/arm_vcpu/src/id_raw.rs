@@ -1,11 +1,38 @@
-//! The CPU's own identification registers, by encoding.
+//! The CPU's own identification registers, by encoding, and what guests read instead of the frequent ones.
 //!
 //! Arm ARM DDI 0487, D24.2. Every encoding of op0 3, op1 0, CRn 0, CRm 1 to 7 can be read at EL2: what is
 //! unallocated reads as zero.
 
 use axvcpu::SysRegAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::id_regs::{GuestFeatures, guest_value};
 use crate::sysreg::sysreg;
+
+/// What a guest reads in the registers of HCR_EL2.TID3, by CRm and op2: some kernels read them all the time.
+static SHOWN: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+
+/// Works out what guests with `features` read. All CPUs are taken to be of one kind.
+pub(crate) fn prepare(features: &GuestFeatures) {
+    for (index, shown) in SHOWN.iter().enumerate() {
+        let reg = sysreg(3, 0, 0, index >> 3, index & 7);
+        shown.store(guest_value(reg, raw_value(reg), features), Ordering::Relaxed);
+    }
+}
+
+/// What a guest reads in `reg`, if that is one of the registers of HCR_EL2.TID3.
+#[inline(always)]
+pub(crate) fn shown_value(reg: SysRegAddr) -> Option<u64> {
+    const CRM: usize = 0b111 << 1;
+    const OP2: usize = 0b111 << 17;
+    const FIRST: usize = sysreg(3, 0, 0, 0, 0).0;
+    // CRm 0 holds MIDR_EL1 and others, which do not trap.
+    if reg.0 & !(CRM | OP2) != FIRST || reg.0 & CRM == 0 {
+        return None;
+    }
+    let index = (reg.0 & CRM) << 2 | reg.0 >> 17 & 7;
+    SHOWN.get(index).map(|shown| shown.load(Ordering::Relaxed))
+}
 
 macro_rules! read_by_encoding {
     ($reg:expr; $(($op1:literal, $crm:literal, $op2:literal)),+ $(,)?) => {

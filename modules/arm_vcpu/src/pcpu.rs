@@ -96,6 +96,7 @@ impl AxArchPerCpu for Aarch64PerCpu {
             mdcr: mrs!("MDCR_EL2"),
             cnthctl: mrs!("CNTHCTL_EL2"),
         });
+        crate::id_raw::prepare(&crate::traps::FEATURES);
         let physical_address_size = mrs!("ID_AA64MMFR0_EL1") & 7;
         msr!("VTCR_EL2", VTCR | physical_address_size << 16);
         msr!("HCR_EL2", HCR);

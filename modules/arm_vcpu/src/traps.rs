@@ -1,22 +1,52 @@
 //! System-register accesses that trap, and exceptions the guest takes instead of going on.
 
-use axvcpu::{AxArchVCpu, AxVCpuExitReason, GuestFault};
+use axvcpu::{AxArchVCpu, AxVCpuExitReason, ExitHandler, GuestFault, Resume, SysRegAddr};
 
 use crate::access::Cause;
 use crate::esr::{Class, Syndrome};
-use crate::id_raw::raw_value;
+use crate::id_raw::{raw_value, shown_value};
 use crate::id_regs::{GuestFeatures, GuestGic, guest_value};
 use crate::inject::{self, Exception, Interrupted};
 use crate::regs::{mrs, msr};
-use crate::sysreg::{Direction, SysRegAction, decide, decode_iss};
+use crate::sysreg::{Direction, SysRegAction, decide, decode_iss, names};
 use crate::vcpu::Aarch64VCpu;
 
 /// What every guest is shown.
-const FEATURES: GuestFeatures = GuestFeatures { gic: GuestGic::V3, pauth: true };
+pub(crate) const FEATURES: GuestFeatures = GuestFeatures { gic: GuestGic::V3, pauth: true };
 
 impl Aarch64VCpu {
-    pub(crate) fn system_register(&mut self, iss: u32) -> AxVCpuExitReason {
+    /// A trapped MSR, MRS or SYS. Sending an interrupt and reading an identification register are frequent.
+    #[inline(always)]
+    pub(crate) fn system_register<H: ExitHandler<Self>>(
+        &mut self,
+        handler: &mut H,
+        iss: u32,
+    ) -> Resume {
         let (addr, rt, direction) = decode_iss(iss);
+        if addr == names::ICC_SGI1R_EL1 && direction == Direction::Write {
+            let value = self.ctx.get(rt);
+            return handler.sys_reg_write(self, addr, value);
+        }
+        if direction == Direction::Read
+            && let Some(value) = shown_value(addr)
+        {
+            // Nobody else is asked: what arrives meanwhile comes with an interrupt.
+            self.ctx.set(rt, value);
+            self.finish();
+            return Resume::Yes;
+        }
+        let exit = self.other_system_register(addr, rt, direction);
+        handler.handle(self, exit)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn other_system_register(
+        &mut self,
+        addr: SysRegAddr,
+        rt: usize,
+        direction: Direction,
+    ) -> AxVCpuExitReason {
         match decide(addr, direction, &FEATURES) {
             SysRegAction::ReadValue(value) => self.finish_read(rt, value),
             SysRegAction::IdRegister => {

@@ -2,17 +2,17 @@
 
 use axaddrspace::{GuestPhysAddr, HostPhysAddr};
 use axerrno::{AxResult, ax_err};
-use axvcpu::{AxArchVCpu, AxVCpuExitReason, GuestFault};
+use axvcpu::{AxArchVCpu, AxVCpuExitReason, ExitHandler, GuestFault, Load, Resume};
 
-use crate::access::{Cause, Deferred, Translation};
+use crate::access::{Cause, Deferred};
 use crate::el1::{El1Registers, PauthKeys};
-use crate::esr::{Access, Class, Fault, Syndrome};
+use crate::esr::{Access, Class, Syndrome};
 use crate::features;
 use crate::fp::FpState;
 use crate::gic::CpuInterface;
 use crate::pcpu::{HCR, HCR_TWI, HCR_VSE};
 use crate::regs::{barrier, mrs, msr, size};
-use crate::world_switch::{Vector, enter_guest};
+use crate::world_switch::{ExitFns, Next, enter_guest};
 use crate::{TrapFrame, timer::VirtualTimer};
 
 /// What a vCPU is made of.
@@ -35,10 +35,15 @@ pub struct Aarch64VCpuSetupConfig {
     pub counter_offset: u64,
 }
 
-/// One aarch64 virtual CPU.
-#[repr(C)]
+/// One aarch64 virtual CPU. The world switch knows the order of the first fields.
+#[repr(C, align(16))]
 pub struct Aarch64VCpu {
     pub(crate) ctx: TrapFrame,
+    /// What an exit calls, and what with.
+    pub(crate) exit_fns: ExitFns,
+    pub(crate) handler_data: *mut (),
+    /// The runner's stack while the guest runs.
+    pub(crate) host_stack_top: u64,
     /// How far [`finish`](AxArchVCpu::finish) moves the program counter.
     step: u64,
     /// HCR_EL2 while loaded.
@@ -57,6 +62,7 @@ pub struct Aarch64VCpu {
 }
 
 /// What `bind` takes from the host and `unbind` gives back.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 struct HostRegisters {
     daif: u64,
@@ -77,6 +83,9 @@ impl AxArchVCpu for Aarch64VCpu {
     fn new(_vm_id: usize, _vcpu_id: usize, config: Self::CreateConfig) -> AxResult<Self> {
         Ok(Self {
             ctx: TrapFrame::default(),
+            host_stack_top: 0,
+            exit_fns: ExitFns { synchronous: nobody, interrupt: nobody, error: nobody },
+            handler_data: core::ptr::null_mut(),
             step: 0,
             hcr: HCR,
             host: HostRegisters::default(),
@@ -128,19 +137,8 @@ impl AxArchVCpu for Aarch64VCpu {
     }
 
     #[inline]
-    fn run(&mut self) -> AxResult<AxVCpuExitReason> {
-        if self.deferred.is_some()
-            && let Some(access) = self.deferred_access()
-        {
-            return Ok(access);
-        }
-        Ok(match enter_guest(&mut self.ctx) {
-            Vector::Synchronous => self.synchronous_exit(Syndrome(mrs!("ESR_EL2"))),
-            Vector::Irq => {
-                AxVCpuExitReason::ExternalInterrupt { vector: u64::from(crate::gic::pending()) }
-            }
-            Vector::SError => self.system_error(),
-        })
+    fn run(&mut self, handler: &mut impl ExitHandler<Self>) {
+        self.run_with(handler);
     }
 
     #[inline]
@@ -267,7 +265,106 @@ const fn advance_it_state(pstate: u64) -> u64 {
     pstate & !(3 << 25 | 0x3f << 10) | (next & 3) << 25 | (next >> 2) << 10
 }
 
+/// The handler of a vCPU that is not running.
+unsafe extern "C" fn nobody(_: *mut Aarch64VCpu, _: *mut ()) -> Next {
+    Next::Leave
+}
+
+/// The vCPU and the handler that `run_with` left behind two pointers.
+///
+/// # Safety
+/// Only the vectors' functions call it, with what `run_with` put into the vCPU.
+#[inline(always)]
+unsafe fn running<'a, H>(vcpu: *mut Aarch64VCpu, data: *mut ()) -> (&'a mut Aarch64VCpu, &'a mut H) {
+    // SAFETY: `run_with` owns the vCPU and does not touch it until `enter_guest` returns.
+    let vcpu = unsafe { &mut *vcpu };
+    // SAFETY: `run_with` keeps the handler where this points until `enter_guest` returns.
+    let handler = unsafe { &mut *data.cast::<H>() };
+    (vcpu, handler)
+}
+
+unsafe extern "C" fn on_synchronous<H: ExitHandler<Aarch64VCpu>>(
+    vcpu: *mut Aarch64VCpu,
+    data: *mut (),
+) -> Next {
+    // SAFETY: called by a vector.
+    let (vcpu, handler) = unsafe { running::<H>(vcpu, data) };
+    let resume = vcpu.synchronous_exit(handler, Syndrome(mrs!("ESR_EL2")));
+    vcpu.next(handler, resume)
+}
+
+unsafe extern "C" fn on_interrupt<H: ExitHandler<Aarch64VCpu>>(
+    vcpu: *mut Aarch64VCpu,
+    data: *mut (),
+) -> Next {
+    // SAFETY: called by a vector.
+    let (vcpu, handler) = unsafe { running::<H>(vcpu, data) };
+    let resume = handler.external_interrupt(vcpu, u64::from(crate::gic::pending()));
+    if resume == Resume::No { Next::Leave } else { Next::Enter }
+}
+
+/// A physical SError while the guest ran is the guest's: it takes a virtual one.
+#[cold]
+unsafe extern "C" fn on_error<H: ExitHandler<Aarch64VCpu>>(
+    vcpu: *mut Aarch64VCpu,
+    data: *mut (),
+) -> Next {
+    // SAFETY: called by a vector.
+    let (vcpu, handler) = unsafe { running::<H>(vcpu, data) };
+    msr!("HCR_EL2", mrs!("HCR_EL2") | HCR_VSE);
+    let resume = handler.handle(vcpu, AxVCpuExitReason::Nothing);
+    vcpu.next(handler, resume)
+}
+
+// SAFETY: `handler_data` is used only while `run_with` runs, on the CPU it runs on.
+unsafe impl Send for Aarch64VCpu {}
+
 impl Aarch64VCpu {
+    /// Enters the guest and calls `handler` at every exit until it says to leave.
+    #[inline]
+    fn run_with<H: ExitHandler<Self>>(&mut self, handler: &mut H) {
+        self.ctx.is_newer = false;
+        self.exit_fns = ExitFns {
+            synchronous: on_synchronous::<H>,
+            interrupt: on_interrupt::<H>,
+            error: on_error::<H>,
+        };
+        self.handler_data = (&raw mut *handler).cast();
+        let vcpu: *mut Self = self;
+        // SAFETY: the trait demands a bound vCPU; handler and data fit each other and outlive the call.
+        unsafe { enter_guest(vcpu) };
+        self.handler_data = core::ptr::null_mut();
+    }
+
+    /// Hands on the accesses that are left of an instruction that makes several: it is done whole, so
+    /// that what leaving was asked for waits until then.
+    #[cold]
+    #[inline(never)]
+    fn run_deferred<H: ExitHandler<Self>>(&mut self, handler: &mut H, resume: Resume) -> Resume {
+        let mut resume = resume;
+        while let Some(access) = self.deferred_access() {
+            resume = handler.handle(self, access);
+        }
+        resume
+    }
+
+    /// What a vector does after its exit was handled.
+    #[inline(always)]
+    fn next<H: ExitHandler<Self>>(&mut self, handler: &mut H, resume: Resume) -> Next {
+        let mut resume = resume;
+        if self.deferred.is_some() {
+            resume = self.run_deferred(handler, resume);
+        }
+        if resume == Resume::No {
+            return Next::Leave;
+        }
+        if self.ctx.is_newer {
+            self.ctx.is_newer = false;
+            return Next::EnterAnew;
+        }
+        Next::Enter
+    }
+
     /// Register `index`; 31 reads as zero.
     #[inline]
     pub fn gpr(&self, index: usize) -> u64 {
@@ -314,88 +411,72 @@ impl Aarch64VCpu {
         }
     }
 
-    #[inline]
-    fn synchronous_exit(&mut self, syndrome: Syndrome) -> AxVCpuExitReason {
+    #[inline(always)]
+    fn synchronous_exit<H: ExitHandler<Self>>(
+        &mut self,
+        handler: &mut H,
+        syndrome: Syndrome,
+    ) -> Resume {
+        self.step = syndrome.instruction_bytes();
         match syndrome.class() {
+            Class::DataAbort => self.data_abort(handler, syndrome),
             Class::Hvc => {
                 self.step = 0;
-                self.call(syndrome)
+                self.call(handler, syndrome)
             }
-            Class::DataAbort => {
-                self.step = syndrome.instruction_bytes();
-                self.data_abort(syndrome)
-            }
-            Class::Smc => {
-                self.step = syndrome.instruction_bytes();
-                self.call(syndrome)
-            }
-            Class::SystemRegister => {
-                self.step = syndrome.instruction_bytes();
-                self.system_register(syndrome.iss())
-            }
+            Class::SystemRegister => self.system_register(handler, syndrome.iss()),
+            Class::Smc => self.call(handler, syndrome),
+            Class::Wait if syndrome.is_wfi() => handler.handle(self, AxVCpuExitReason::Halt),
             Class::Wait => {
-                self.step = syndrome.instruction_bytes();
-                if syndrome.is_wfi() {
-                    return AxVCpuExitReason::Halt;
-                }
                 self.finish();
-                AxVCpuExitReason::Nothing
+                handler.handle(self, AxVCpuExitReason::Nothing)
             }
-            Class::InstructionAbort => self.instruction_abort(syndrome),
-            Class::Absent => AxVCpuExitReason::Fault(GuestFault::Undefined),
+            Class::InstructionAbort => {
+                let exit = self.instruction_abort(syndrome);
+                handler.handle(self, exit)
+            }
+            Class::Absent => {
+                handler.handle(self, AxVCpuExitReason::Fault(GuestFault::Undefined))
+            }
         }
     }
 
     /// HVC #0 and SMC #0 are calls (SMC Calling Convention, DEN 0028); other immediates do not exist.
-    #[inline]
-    fn call(&mut self, syndrome: Syndrome) -> AxVCpuExitReason {
+    #[inline(always)]
+    fn call<H: ExitHandler<Self>>(&mut self, handler: &mut H, syndrome: Syndrome) -> Resume {
         if syndrome.immediate() != 0 {
-            return AxVCpuExitReason::Fault(GuestFault::Undefined);
+            return handler.handle(self, AxVCpuExitReason::Fault(GuestFault::Undefined));
         }
         let [nr, a1, a2, a3, a4, a5, a6, ..] = self.ctx.gpr;
-        AxVCpuExitReason::Hypercall { nr, args: [a1, a2, a3, a4, a5, a6] }
+        handler.hypercall(self, nr, [a1, a2, a3, a4, a5, a6])
     }
 
-    #[inline]
-    fn data_abort(&mut self, syndrome: Syndrome) -> AxVCpuExitReason {
-        if syndrome.on_table_walk() {
-            return Self::table_walk_fault(syndrome);
+    #[inline(always)]
+    fn data_abort<H: ExitHandler<Self>>(&mut self, handler: &mut H, syndrome: Syndrome) -> Resume {
+        if syndrome.is_described_translation_fault() {
+            let addr = fault_address(mrs!("FAR_EL2"));
+            let access = syndrome.described_access();
+            return self.access_exit(handler, addr, access, syndrome.is_write());
         }
-        let addr = match syndrome.fault() {
-            Fault::Translation => fault_address(mrs!("FAR_EL2")),
-            Fault::Permission => match self.translate(mrs!("FAR_EL2"), Translation::of(syndrome)) {
-                Some(addr) => addr,
-                None => return AxVCpuExitReason::Nothing,
-            },
-            Fault::External => return AxVCpuExitReason::Fault(GuestFault::DataAbort),
-        };
-        if let Some(access) = syndrome.access() {
-            return self.access_exit(addr, access, syndrome.is_write());
-        }
-        self.undescribed_access(addr, syndrome)
+        let exit = self.other_data_abort(syndrome);
+        handler.handle(self, exit)
     }
 
-    #[inline]
-    fn access_exit(&self, addr: GuestPhysAddr, access: Access, write: bool) -> AxVCpuExitReason {
+    #[inline(always)]
+    fn access_exit<H: ExitHandler<Self>>(
+        &mut self,
+        handler: &mut H,
+        addr: GuestPhysAddr,
+        access: Access,
+        write: bool,
+    ) -> Resume {
         let Access { width, register, register_width, signed } = access;
         if write {
             let data = self.ctx.get(register) & width.mask();
-            return AxVCpuExitReason::MmioWrite { addr, width, data };
+            return handler.mmio_write(self, addr, width, data);
         }
-        AxVCpuExitReason::MmioRead {
-            addr,
-            width,
-            reg: register,
-            reg_width: register_width,
-            signed_ext: signed,
-        }
-    }
-
-    /// A physical SError while the guest ran is the guest's: it takes a virtual one.
-    #[cold]
-    fn system_error(&mut self) -> AxVCpuExitReason {
-        msr!("HCR_EL2", mrs!("HCR_EL2") | HCR_VSE);
-        AxVCpuExitReason::Nothing
+        let load = Load { width, reg: register, reg_width: register_width, signed_ext: signed };
+        handler.mmio_read(self, addr, load)
     }
 
     /// Makes an error that this vCPU's accesses still cause arrive now, while it is known whose it is.

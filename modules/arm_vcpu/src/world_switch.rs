@@ -1,34 +1,42 @@
 //! The world switch: into the guest by ERET, out of it by the lower-EL vectors. Assembly, all of it.
 //!
-//! Arm ARM DDI 0487, D1.3 "Exceptions". While the guest runs, SP_EL2 points at this frame on the
-//! runner's stack, which is how a vector finds its vCPU without a scratch register:
+//! Arm ARM DDI 0487, D1.3 "Exceptions". While the guest runs, SP_EL2 points at its vCPU, so that a vector
+//! saves the guest's registers without a scratch register. It then calls the exit handler on the
+//! runner's stack, which holds, at the vCPU's `host_stack_top`:
 //!
 //! | offset | holds |
 //! |---|---|
-//! | 0 | address of the vCPU's [`TrapFrame`] |
-//! | 16 | the guest's X0 and X1 while the vector needs two registers |
-//! | 32 | the host's X19 to X30 |
+//! | 0 | the address of the vCPU |
+//! | 16 | the host's X19 to X30, for leaving |
+//!
+//! An exit saves all general registers. Going back restores those that a called function may change (X0 to
+//! X18 and X30); the others still hold the guest's values, unless the handler has given them new ones.
 
-use crate::TrapFrame;
+use crate::Aarch64VCpu;
+use core::mem::offset_of;
 
-/// Which lower-EL vector ended the guest's run.
+/// What the exit handler wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
-pub(crate) enum Vector {
-    Synchronous = 0,
-    Irq = 1,
-    SError = 2,
+pub(crate) enum Next {
+    /// `enter_guest` returns.
+    Leave = 0,
+    /// The guest goes on.
+    Enter = 1,
+    /// The guest goes on with all general registers taken from memory.
+    EnterAnew = 2,
 }
 
-impl Vector {
-    #[inline]
-    const fn from_raw(raw: u64) -> Self {
-        match raw {
-            0 => Self::Synchronous,
-            1 => Self::Irq,
-            _ => Self::SError,
-        }
-    }
+/// Called by a vector: the vCPU, and what it holds as its handler's data.
+pub(crate) type ExitFn = unsafe extern "C" fn(*mut Aarch64VCpu, *mut ()) -> Next;
+
+/// What each lower-EL vector calls, in this order.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct ExitFns {
+    pub(crate) synchronous: ExitFn,
+    pub(crate) interrupt: ExitFn,
+    pub(crate) error: ExitFn,
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -38,63 +46,58 @@ core::arch::global_asm!(
     .global axle_enter_guest
     .p2align 6
 axle_enter_guest:
-    sub     sp, sp, #128
-    stp     x19, x20, [sp, #32]
-    stp     x21, x22, [sp, #48]
-    stp     x23, x24, [sp, #64]
-    stp     x25, x26, [sp, #80]
-    stp     x27, x28, [sp, #96]
-    stp     x29, x30, [sp, #112]
+    sub     sp, sp, #112
+    stp     x19, x20, [sp, #16]
+    stp     x21, x22, [sp, #32]
+    stp     x23, x24, [sp, #48]
+    stp     x25, x26, [sp, #64]
+    stp     x27, x28, [sp, #80]
+    stp     x29, x30, [sp, #96]
     str     x0, [sp]
-    ldp     x2, x3, [x0, #16]
-    ldp     x4, x5, [x0, #32]
-    ldp     x6, x7, [x0, #48]
-    ldp     x8, x9, [x0, #64]
-    ldp     x10, x11, [x0, #80]
-    ldp     x12, x13, [x0, #96]
-    ldp     x14, x15, [x0, #112]
-    ldp     x16, x17, [x0, #128]
-    ldp     x18, x19, [x0, #144]
-    ldp     x20, x21, [x0, #160]
-    ldp     x22, x23, [x0, #176]
-    ldp     x24, x25, [x0, #192]
-    ldp     x26, x27, [x0, #208]
-    ldp     x28, x29, [x0, #224]
-    ldr     x30, [x0, #240]
-    ldp     x0, x1, [x0]
+    mov     x2, sp
+    str     x2, [x0, #{STACK}]
+    mov     x1, x0
+axle_enter_anew:
+    ldp     x18, x19, [x1, #144]
+    ldp     x20, x21, [x1, #160]
+    ldp     x22, x23, [x1, #176]
+    ldp     x24, x25, [x1, #192]
+    ldp     x26, x27, [x1, #208]
+    ldp     x28, x29, [x1, #224]
+    b       axle_enter
+
+    // After the handler: X0 says what is next, X19 to X29 are the guest's.
+    .p2align 6
+axle_next:
+    cbz     x0, axle_leave
+    ldr     x1, [sp]
+    tbnz    x0, #1, axle_enter_anew
+    ldr     x18, [x1, #144]
+axle_enter:
+    mov     sp, x1
+    ldp     x2, x3, [sp, #16]
+    ldp     x4, x5, [sp, #32]
+    ldp     x6, x7, [sp, #48]
+    ldp     x8, x9, [sp, #64]
+    ldp     x10, x11, [sp, #80]
+    ldp     x12, x13, [sp, #96]
+    ldp     x14, x15, [sp, #112]
+    ldp     x16, x17, [sp, #128]
+    ldr     x30, [sp, #240]
+    ldp     x0, x1, [sp]
     eret
     // Straight-line speculation past ERET ends here.
     dsb     nsh
     isb
 
-    .p2align 6
-axle_leave_guest:
-    ldr     x0, [sp]
-    stp     x2, x3, [x0, #16]
-    stp     x4, x5, [x0, #32]
-    stp     x6, x7, [x0, #48]
-    stp     x8, x9, [x0, #64]
-    stp     x10, x11, [x0, #80]
-    stp     x12, x13, [x0, #96]
-    stp     x14, x15, [x0, #112]
-    stp     x16, x17, [x0, #128]
-    stp     x18, x19, [x0, #144]
-    stp     x20, x21, [x0, #160]
-    stp     x22, x23, [x0, #176]
-    stp     x24, x25, [x0, #192]
-    stp     x26, x27, [x0, #208]
-    stp     x28, x29, [x0, #224]
-    str     x30, [x0, #240]
-    ldp     x2, x3, [sp, #16]
-    stp     x2, x3, [x0]
-    mov     x0, x1
-    ldp     x19, x20, [sp, #32]
-    ldp     x21, x22, [sp, #48]
-    ldp     x23, x24, [sp, #64]
-    ldp     x25, x26, [sp, #80]
-    ldp     x27, x28, [sp, #96]
-    ldp     x29, x30, [sp, #112]
-    add     sp, sp, #128
+axle_leave:
+    ldp     x19, x20, [sp, #16]
+    ldp     x21, x22, [sp, #32]
+    ldp     x23, x24, [sp, #48]
+    ldp     x25, x26, [sp, #64]
+    ldp     x27, x28, [sp, #80]
+    ldp     x29, x30, [sp, #96]
+    add     sp, sp, #112
     ret
 
     // An SError between these two labels is expected: its vector slot comes back here.
@@ -132,9 +135,28 @@ axle_own_error:
 
     .macro FROM_GUEST vector
     .p2align 7
-    stp     x0, x1, [sp, #16]
-    mov     x1, #\vector
-    b       axle_leave_guest
+    stp     x0, x1, [sp]
+    stp     x2, x3, [sp, #16]
+    stp     x4, x5, [sp, #32]
+    stp     x6, x7, [sp, #48]
+    stp     x8, x9, [sp, #64]
+    stp     x10, x11, [sp, #80]
+    stp     x12, x13, [sp, #96]
+    stp     x14, x15, [sp, #112]
+    stp     x16, x17, [sp, #128]
+    stp     x18, x19, [sp, #144]
+    stp     x20, x21, [sp, #160]
+    stp     x22, x23, [sp, #176]
+    stp     x24, x25, [sp, #192]
+    stp     x26, x27, [sp, #208]
+    stp     x28, x29, [sp, #224]
+    str     x30, [sp, #240]
+    ldp     x1, x8, [sp, #{DATA}]
+    ldr     x9, [sp, #{FNS} + 8 * \vector]
+    mov     x0, sp
+    mov     sp, x8
+    adr     x30, axle_next
+    br      x9
     .endm
 
     // The hypervisor's own fault: keep every register, tell the hypervisor.
@@ -196,12 +218,22 @@ axle_vectors:
     FROM_GUEST 1
     FROM_GUEST 1
     FROM_GUEST 2
-    "#
+    "#,
+    STACK = const offset_of!(Aarch64VCpu, host_stack_top),
+    DATA = const offset_of!(Aarch64VCpu, handler_data),
+    FNS = const offset_of!(Aarch64VCpu, exit_fns),
+);
+
+// The assembly takes these for granted.
+const _: () = assert!(offset_of!(Aarch64VCpu, ctx) == 0);
+const _: () = assert!(
+    offset_of!(Aarch64VCpu, host_stack_top)
+        == offset_of!(Aarch64VCpu, handler_data) + size_of::<u64>()
 );
 
 #[cfg(target_arch = "aarch64")]
 unsafe extern "C" {
-    fn axle_enter_guest(frame: *mut TrapFrame) -> u64;
+    fn axle_enter_guest(vcpu: *mut ());
     fn axle_consume_error();
     static axle_vectors: u8;
 }
@@ -216,21 +248,21 @@ pub(crate) fn consume_error() {
     }
 }
 
-/// Runs the guest whose registers are in `frame` until its next exit.
+/// Runs the guest of `vcpu`, calling its handler at every exit, until the handler says to leave.
 ///
+/// # Safety
 /// Interrupts must be masked and the rest of the guest's state loaded, as `AxArchVCpu::bind` leaves it.
+/// The vCPU's `exit_fns` must be callable with its `handler_data` until this returns.
 #[inline]
-pub(crate) fn enter_guest(frame: &mut TrapFrame) -> Vector {
+pub(crate) unsafe fn enter_guest(vcpu: *mut Aarch64VCpu) {
     #[cfg(target_arch = "aarch64")]
-    // SAFETY: the frame is exclusively ours and laid out as the assembly reads it; what the guest can
-    // reach is bounded by the stage-2 tables and traps that `load` installed.
-    let raw = unsafe { axle_enter_guest(frame) };
+    // SAFETY: the vCPU is laid out as the assembly reads it; what the guest can reach is bounded by the
+    // stage-2 tables and traps that `load` installed; the rest is the caller's promise.
+    unsafe {
+        axle_enter_guest(vcpu.cast());
+    }
     #[cfg(not(target_arch = "aarch64"))]
-    let raw = {
-        let _ = frame;
-        0
-    };
-    Vector::from_raw(raw)
+    let _ = vcpu;
 }
 
 /// The address of Axle's EL2 vector table.

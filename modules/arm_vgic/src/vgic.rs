@@ -208,6 +208,11 @@ impl<L: ListRegisters> Vgic<L> {
         self.doorbells.get(vcpu).is_some_and(|doorbell| doorbell.attend.load(Ordering::Acquire))
     }
 
+    /// What [`Self::needs_flush`] looks at, for whoever looks at every exit.
+    pub fn doorbell(&self, vcpu: usize) -> Option<&AtomicBool> {
+        self.doorbells.get(vcpu).map(|doorbell| &doorbell.attend)
+    }
+
     /// Lists what is deliverable, before the loaded `vcpu` enters the guest; also all there is to do at a maintenance
     /// interrupt after [`Self::sync`]. With interrupts masked.
     pub fn flush(&self, vcpu: usize) {

@@ -1,9 +1,78 @@
 //! What an architecture implements to be a virtual CPU, and to have virtualisation on a physical one.
 
-use axaddrspace::{GuestPhysAddr, HostPhysAddr};
+use axaddrspace::{AccessWidth, GuestPhysAddr, HostPhysAddr};
 use axerrno::AxResult;
 
-use crate::{AxVCpuExitReason, GuestFault};
+use crate::{AxVCpuExitReason, GuestFault, SysRegAddr};
+
+/// Whether the guest goes on after an exit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// It does.
+    Yes,
+    /// [`AxArchVCpu::run`] returns.
+    No,
+}
+
+/// What is done at an exit.
+///
+/// [`handle`](Self::handle) is all that is needed. An architecture may call the others instead, each for
+/// the exit reason of its name and with that reason's fields: for these, which are frequent, a reason
+/// that takes shape in memory would cost more than what is done about it.
+pub trait ExitHandler<A> {
+    /// Handles one exit of `vcpu`.
+    fn handle(&mut self, vcpu: &mut A, exit: AxVCpuExitReason) -> Resume;
+
+    /// [`AxVCpuExitReason::MmioRead`].
+    #[inline(always)]
+    fn mmio_read(&mut self, vcpu: &mut A, addr: GuestPhysAddr, load: Load) -> Resume {
+        let Load { width, reg, reg_width, signed_ext } = load;
+        self.handle(vcpu, AxVCpuExitReason::MmioRead { addr, width, reg, reg_width, signed_ext })
+    }
+
+    /// [`AxVCpuExitReason::MmioWrite`].
+    #[inline(always)]
+    fn mmio_write(
+        &mut self,
+        vcpu: &mut A,
+        addr: GuestPhysAddr,
+        width: AccessWidth,
+        data: u64,
+    ) -> Resume {
+        self.handle(vcpu, AxVCpuExitReason::MmioWrite { addr, width, data })
+    }
+
+    /// [`AxVCpuExitReason::Hypercall`].
+    #[inline(always)]
+    fn hypercall(&mut self, vcpu: &mut A, nr: u64, args: [u64; 6]) -> Resume {
+        self.handle(vcpu, AxVCpuExitReason::Hypercall { nr, args })
+    }
+
+    /// [`AxVCpuExitReason::SysRegWrite`].
+    #[inline(always)]
+    fn sys_reg_write(&mut self, vcpu: &mut A, addr: SysRegAddr, value: u64) -> Resume {
+        self.handle(vcpu, AxVCpuExitReason::SysRegWrite { addr, value })
+    }
+
+    /// [`AxVCpuExitReason::ExternalInterrupt`].
+    #[inline(always)]
+    fn external_interrupt(&mut self, vcpu: &mut A, vector: u64) -> Resume {
+        self.handle(vcpu, AxVCpuExitReason::ExternalInterrupt { vector })
+    }
+}
+
+/// How a load fills its register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// How much is loaded.
+    pub width: AccessWidth,
+    /// The general register that receives the value (31: none).
+    pub reg: usize,
+    /// How much of the register is written.
+    pub reg_width: AccessWidth,
+    /// Whether the value is sign-extended to `reg_width`.
+    pub signed_ext: bool,
+}
 
 /// The architecture's half of one virtual CPU.
 ///
@@ -42,11 +111,10 @@ pub trait AxArchVCpu: Sized + Send {
     /// `InvalidInput` for a configuration the architecture cannot give.
     fn setup(&mut self, config: Self::SetupConfig) -> AxResult;
 
-    /// Enters the guest, and gives the reason of the next exit. The vCPU must be bound.
-    ///
-    /// # Errors
-    /// Never for anything the guest does; only for a vCPU the hardware cannot enter.
-    fn run(&mut self) -> AxResult<AxVCpuExitReason>;
+    /// Enters the guest and calls `handler` with the reason of every exit, until it says not to go on.
+    /// The vCPU must be bound. The handler is called rather than returned to so that an exit can
+    /// leave in the CPU what no called function changes.
+    fn run(&mut self, handler: &mut impl ExitHandler<Self>);
 
     /// Lends the physical CPU to this loaded vCPU: masks interrupts, swaps what host and guest share.
     ///

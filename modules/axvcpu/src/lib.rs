@@ -13,7 +13,7 @@ mod percpu;
 mod tests;
 mod vcpu;
 
-pub use arch_vcpu::{AxArchPerCpu, AxArchVCpu};
+pub use arch_vcpu::{AxArchPerCpu, AxArchVCpu, ExitHandler, Load, Resume};
 pub use exit::{AxVCpuExitReason, GuestFault, SysRegAddr, extend};
 pub use hal::AxVCpuHal;
 pub use percpu::{AxPerCpu, Bound, VCpuSlot};

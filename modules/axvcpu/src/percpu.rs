@@ -6,7 +6,7 @@ use core::ops::Deref;
 use axerrno::{AxError, AxResult, ax_err};
 
 use crate::vcpu::Exclusive;
-use crate::{AxArchPerCpu, AxArchVCpu, AxVCpu, AxVCpuExitReason, VCpuState};
+use crate::{AxArchPerCpu, AxArchVCpu, AxVCpu, ExitHandler, VCpuState};
 
 /// Virtualisation on one physical CPU; dropping it disables it.
 pub struct AxPerCpu<P: AxArchPerCpu> {
@@ -139,16 +139,13 @@ pub struct Bound<'a, A: AxArchVCpu> {
 }
 
 impl<A: AxArchVCpu> Bound<'_, A> {
-    /// Enters the guest until its next exit: `Ready` to `Running` to `Ready`.
-    ///
-    /// # Errors
-    /// What the architecture gives.
+    /// Runs the guest, calling `handler` at every exit, until it says not to go on: `Ready` to `Running`
+    /// to `Ready`.
     #[inline]
-    pub fn run(&mut self) -> AxResult<AxVCpuExitReason> {
+    pub fn run(&mut self, handler: &mut impl ExitHandler<A>) {
         self.exclusive.vcpu().set_state(VCpuState::Running);
-        let exit = self.exclusive.arch().run();
+        self.exclusive.arch().run(handler);
         self.exclusive.vcpu().set_state(VCpuState::Ready);
-        exit
     }
 }
 

@@ -207,7 +207,7 @@ impl fmt::Display for BoardMap {
         for Line { start, size, within, text } in self.lines() {
             let last = start.saturating_add(size).saturating_sub(1);
             let indent = if within { "  " } else { "" };
-            write!(f, "\n  {start:#012x}-{last:#012x} {:>10}  {indent}{text}", Size(size))?;
+            write!(f, "\n  {start:#010x}-{last:#010x} {:>10}  {indent}{text}", Size(size))?;
         }
         Ok(())
     }
@@ -228,3 +228,6 @@ impl fmt::Display for Size {
         f.pad(&alloc::format!("{} {name}", self.0 / unit))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Running a vCPU, and the one `match` that decides every exit.
+//! The one `match` that decides every exit, and what is done about each.
 //!
 //! Everything here runs with interrupts masked between bind and unbind: nothing of the host is called,
 //! nothing allocates, and the only locks are short spin locks. Where the guest is to blame, the guest
@@ -8,11 +8,10 @@ use arm_vcpu::SliceTimer;
 use arm_vcpu::gic::SPURIOUS;
 use arm_vcpu::sysreg::names;
 use arm_vgic::{ListRegisters, TIMER_PPI};
-use axaddrspace::{GuestPhysAddr, MappingFlags};
-use axerrno::{AxError, AxResult};
-use axvcpu::{AxVCpuExitReason, Bound, GuestFault, SysRegAddr, VCpuSlot, extend};
+use axaddrspace::{AccessWidth, GuestPhysAddr, MappingFlags};
+use axvcpu::{AxVCpuExitReason, GuestFault, Load, SysRegAddr, extend};
 use core::ops::ControlFlow;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 
 use crate::psci::{self, PowerState, PsciAction, PsciView};
 use crate::timer::PhysicalTimer;
@@ -27,7 +26,7 @@ const TIMER_LIST_REGISTER: usize = 0;
 pub const MAINTENANCE_PPI: u32 = 25;
 
 /// Whether the runner gets the vCPU back, and why.
-type Flow = ControlFlow<AxVCpuExitReason>;
+pub(crate) type Flow = ControlFlow<AxVCpuExitReason>;
 
 const RESUME: Flow = ControlFlow::Continue(());
 
@@ -36,70 +35,17 @@ const LAST_SPECIAL: u32 = 1023;
 /// No timer will end a wait.
 const NEVER: u64 = u64::MAX;
 
-/// How the runner wants a vCPU run.
-#[derive(Clone, Copy, Debug)]
-pub struct RunOptions<'a> {
-    /// Something else is runnable on this CPU: WFI comes back instead of waiting.
-    pub shared: bool,
-    /// Set when the runner has something else to do.
-    pub attention: &'a AtomicBool,
-}
-
 impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
-    /// Runs vCPU `vcpu_id` on this CPU until something the VM does not settle by itself:
-    ///
-    /// * `ExternalInterrupt`: one of the host's, still pending; unmasking interrupts takes it;
-    /// * `AcknowledgedInterrupt`: one of the host's, which has to be given to it;
-    /// * `Halt`: the guest waits for an interrupt, and there is none for it;
-    /// * `CpuDown`, `SystemDown`, `SystemReset`: the guest asked for it;
-    /// * `Nothing`: the vCPU was asked to leave the guest, or the runner wanted attention.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a vCPU that does not exist; `BadState` for one that is off or that somebody
-    /// else runs.
-    pub fn run_vcpu(
-        &self,
-        vcpu_id: usize,
-        slot: &mut VCpuSlot<A>,
-        options: RunOptions<'_>,
-    ) -> AxResult<AxVCpuExitReason> {
-        let seat = self.vcpus.get(vcpu_id).ok_or(AxError::InvalidInput)?;
-        if !self.set_on(seat) {
-            return Err(AxError::BadState);
-        }
-        let mut cpu = slot.bind(&seat.vcpu)?;
-        cpu.arch().trap_wfi(options.shared);
-        loop {
-            if seat.leave.load(Ordering::Acquire) || options.attention.load(Ordering::Acquire) {
-                return Ok(AxVCpuExitReason::Nothing);
-            }
-            if self.machine.vgic.needs_flush(vcpu_id) {
-                self.machine.vgic.flush(vcpu_id);
-            }
-            let exit = cpu.run()?;
-            if let ControlFlow::Break(reason) = self.handle(&mut cpu, vcpu_id, exit) {
-                return Ok(reason);
-            }
-        }
-    }
-
     #[inline]
-    fn handle(&self, cpu: &mut Bound<'_, A>, vcpu: usize, exit: AxVCpuExitReason) -> Flow {
+    pub(crate) fn handle(&self, cpu: &mut A, vcpu: usize, exit: AxVCpuExitReason) -> Flow {
         match exit {
             AxVCpuExitReason::Nothing => RESUME,
             AxVCpuExitReason::MmioRead { addr, width, reg, reg_width, signed_ext } => {
-                let Some(value) = self.machine.bus.read(addr, width, vcpu) else {
-                    return self.no_device(cpu, addr, MappingFlags::READ);
-                };
-                cpu.arch().set_gpr(reg, extend(value, width, reg_width, signed_ext));
-                cpu.arch().finish();
+                self.mmio_read(cpu, vcpu, addr, Load { width, reg, reg_width, signed_ext });
                 RESUME
             }
             AxVCpuExitReason::MmioWrite { addr, width, data } => {
-                if self.machine.bus.write(addr, width, data, vcpu).is_none() {
-                    return self.no_device(cpu, addr, MappingFlags::WRITE);
-                }
-                cpu.arch().finish();
+                self.mmio_write(cpu, vcpu, addr, width, data);
                 RESUME
             }
             AxVCpuExitReason::ExternalInterrupt { vector } => self.interrupt(vector, vcpu),
@@ -111,15 +57,17 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
             AxVCpuExitReason::Halt => self.wait(cpu, vcpu),
             AxVCpuExitReason::Undecoded { addr, instruction, access_flags } => {
                 if self.machine.bus.find(addr).is_none() {
-                    return self.no_device(cpu, addr, access_flags);
+                    self.no_device(cpu, addr, access_flags);
+                    return RESUME;
                 }
                 self.decode(cpu, vcpu, instruction)
             }
             AxVCpuExitReason::NestedPageFault { addr, access_flags } => {
-                self.page_fault(cpu, addr, access_flags)
+                self.page_fault(cpu, addr, access_flags);
+                RESUME
             }
             AxVCpuExitReason::Fault(fault) => {
-                cpu.arch().inject_fault(fault);
+                cpu.inject_fault(fault);
                 RESUME
             }
             // No aarch64 vCPU makes these.
@@ -136,10 +84,35 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         }
     }
 
+    #[inline(always)]
+    pub(crate) fn mmio_read(&self, cpu: &mut A, vcpu: usize, addr: GuestPhysAddr, load: Load) {
+        let Load { width, reg, reg_width, signed_ext } = load;
+        let Some(value) = self.machine.bus.read(addr, width, vcpu) else {
+            return self.no_device(cpu, addr, MappingFlags::READ);
+        };
+        cpu.set_gpr(reg, extend(value, width, reg_width, signed_ext));
+        cpu.finish();
+    }
+
+    #[inline(always)]
+    pub(crate) fn mmio_write(
+        &self,
+        cpu: &mut A,
+        vcpu: usize,
+        addr: GuestPhysAddr,
+        width: AccessWidth,
+        data: u64,
+    ) {
+        if self.machine.bus.write(addr, width, data, vcpu).is_none() {
+            return self.no_device(cpu, addr, MappingFlags::WRITE);
+        }
+        cpu.finish();
+    }
+
     /// A physical interrupt came while the guest ran. Each has one owner; the peek says whether it is
     /// worth acknowledging here.
-    #[inline]
-    fn interrupt(&self, vector: u64, vcpu: usize) -> Flow {
+    #[inline(always)]
+    pub(crate) fn interrupt(&self, vector: u64, vcpu: usize) -> Flow {
         match u32::try_from(vector).unwrap_or(u32::MAX) {
             TIMER_PPI | KICK_SGI | MAINTENANCE_PPI => self.take_interrupt(vcpu),
             // The runner's, level-sensitive: gone once the runner has set its timer anew.
@@ -150,7 +123,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
 
     /// Acknowledges, and does what is to be done for what was acknowledged: between the peek and now
     /// another interrupt of the same priority may have come before the one that was seen.
-    #[inline]
+    #[inline(always)]
     fn take_interrupt(&self, vcpu: usize) -> Flow {
         match A::acknowledge() {
             TIMER_PPI => {
@@ -184,66 +157,63 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
 
     /// Nobody's address: memory not there yet, or an external abort as on a board.
     #[cold]
-    fn no_device(&self, cpu: &mut Bound<'_, A>, addr: GuestPhysAddr, access: MappingFlags) -> Flow {
-        self.page_fault(cpu, addr, access)
+    #[inline(never)]
+    fn no_device(&self, cpu: &mut A, addr: GuestPhysAddr, access: MappingFlags) {
+        self.page_fault(cpu, addr, access);
     }
 
-    fn page_fault(
-        &self,
-        cpu: &mut Bound<'_, A>,
-        addr: GuestPhysAddr,
-        access: MappingFlags,
-    ) -> Flow {
+    fn page_fault(&self, cpu: &mut A, addr: GuestPhysAddr, access: MappingFlags) {
         if !self.machine.space.handle_page_fault(addr, access) {
             let fetch = access.contains(MappingFlags::EXECUTE);
             let fault = if fetch { GuestFault::PrefetchAbort } else { GuestFault::DataAbort };
-            cpu.arch().inject_fault(fault);
+            cpu.inject_fault(fault);
         }
-        RESUME
     }
 
     /// An access to a device that only its instruction word describes.
     #[cold]
-    fn decode(&self, cpu: &mut Bound<'_, A>, vcpu: usize, instruction: GuestPhysAddr) -> Flow {
+    #[inline(never)]
+    fn decode(&self, cpu: &mut A, vcpu: usize, instruction: GuestPhysAddr) -> Flow {
         let Ok(word) = self.machine.space.read_of::<u32>(instruction) else {
-            cpu.arch().inject_fault(GuestFault::DataAbort);
+            cpu.inject_fault(GuestFault::DataAbort);
             return RESUME;
         };
-        let decoded = cpu.arch().decode_access(word);
+        let decoded = cpu.decode_access(word);
         self.handle(cpu, vcpu, decoded)
     }
 
     /// A trapped WFI.
-    fn wait(&self, cpu: &mut Bound<'_, A>, vcpu: usize) -> Flow {
-        cpu.arch().finish();
+    fn wait(&self, cpu: &mut A, vcpu: usize) -> Flow {
+        cpu.finish();
         if self.machine.vgic.has_deliverable(vcpu) {
             return RESUME;
         }
         if let Some(seat) = self.vcpus.get(vcpu) {
-            let deadline = cpu.arch().timer_deadline().unwrap_or(NEVER);
+            let deadline = cpu.timer_deadline().unwrap_or(NEVER);
             seat.wake_at.store(deadline, Ordering::Relaxed);
         }
         ControlFlow::Break(AxVCpuExitReason::Halt)
     }
 
-    fn call(&self, cpu: &mut Bound<'_, A>, vcpu: usize, nr: u64, args: [u64; 6]) -> Flow {
+    #[inline(always)]
+    pub(crate) fn call(&self, cpu: &mut A, vcpu: usize, nr: u64, args: [u64; 6]) -> Flow {
         let [first, second, third, ..] = args;
         let function = (nr & 0xffff_ffff) as u32;
         let view = View { vm: self };
         match psci::call(function, [first, second, third], &view) {
             PsciAction::Return(value) => {
-                cpu.arch().set_return_value(value);
-                cpu.arch().finish();
+                cpu.set_return_value(value);
+                cpu.finish();
                 RESUME
             }
             PsciAction::CpuOn { vcpu: target, entry, context } => {
                 let result = self.cpu_on(target, entry, context);
-                cpu.arch().set_return_value(result);
-                cpu.arch().finish();
+                cpu.set_return_value(result);
+                cpu.finish();
                 RESUME
             }
             PsciAction::Suspend => {
-                cpu.arch().set_return_value(0);
+                cpu.set_return_value(0);
                 self.wait(cpu, vcpu)
             }
             PsciAction::CpuOff => ControlFlow::Break(AxVCpuExitReason::CpuDown { state: 0 }),
@@ -268,40 +238,34 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         0
     }
 
-    fn read_register(
-        &self,
-        cpu: &mut Bound<'_, A>,
-        vcpu: usize,
-        register: SysRegAddr,
-        reg: usize,
-    ) -> Flow {
+    fn read_register(&self, cpu: &mut A, vcpu: usize, register: SysRegAddr, reg: usize) -> Flow {
         let now = self.guest_counter();
         let value = self.vcpus.get(vcpu).and_then(|seat| seat.timer.read(register, now));
         match value {
             Some(value) => {
-                cpu.arch().set_gpr(reg, value);
-                cpu.arch().finish();
+                cpu.set_gpr(reg, value);
+                cpu.finish();
             }
-            None => cpu.arch().inject_fault(GuestFault::Undefined),
+            None => cpu.inject_fault(GuestFault::Undefined),
         }
         RESUME
     }
 
-    fn write_register(
+    pub(crate) fn write_register(
         &self,
-        cpu: &mut Bound<'_, A>,
+        cpu: &mut A,
         vcpu: usize,
         register: SysRegAddr,
         value: u64,
     ) -> Flow {
         if register == names::ICC_SGI1R_EL1 {
             self.machine.vgic.send_sgi(vcpu, value);
-            cpu.arch().finish();
+            cpu.finish();
             return RESUME;
         }
         if matches!(register, names::ICC_ASGI1R_EL1 | names::ICC_SGI0R_EL1 | names::ICC_DIR_EL1) {
             // Groups the guest's single security state does not have; DIR traps only when asked to.
-            cpu.arch().finish();
+            cpu.finish();
             return RESUME;
         }
         let Some(seat) = self.vcpus.get(vcpu) else {
@@ -309,10 +273,10 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         };
         let now = self.guest_counter();
         if !seat.timer.write(register, value, now) {
-            cpu.arch().inject_fault(GuestFault::Undefined);
+            cpu.inject_fault(GuestFault::Undefined);
             return RESUME;
         }
-        cpu.arch().finish();
+        cpu.finish();
         self.drive_timer_line(vcpu, seat, now);
         // The runner's timer has a new deadline.
         ControlFlow::Break(AxVCpuExitReason::Nothing)

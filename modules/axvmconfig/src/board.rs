@@ -8,6 +8,7 @@ use alloc::{
 use crate::{
     error::ConfigError,
     fields::{Fields, Key, key},
+    kind::{Kind, Shape},
     node::Node,
     source::Source,
 };
@@ -47,17 +48,54 @@ pub struct QemuConfig {
 }
 
 const KEYS: &[Key] = &[
-    key("name", &[]),
-    key("arch", &[]),
-    key("target", &[]),
-    key("platform", &[]),
-    key("autostart", &[]),
-    key("host_heap", &[]),
-    key("qemu", &[]),
+    key("name", &[], Kind::Name, "Its name, which is that of its file."),
+    key(
+        "arch",
+        &[],
+        Kind::Name,
+        "Its architecture, such as aarch64; it chooses configs/vms/*-ARCH.toml.",
+    ),
+    key("target", &[], Kind::Name, "The target triple the hypervisor is compiled for."),
+    key(
+        "platform",
+        &[],
+        Kind::Name,
+        "The host platform layer; dyn finds the hardware at run time.",
+    )
+    .or("\"dyn\""),
+    key(
+        "autostart",
+        &[],
+        Kind::List(&Kind::Name),
+        "The VMs that boot by themselves, by the names of their files or their own.",
+    )
+    .or("[]"),
+    key("host_heap", &[], Kind::Size, "What the host keeps of memory for itself; 1 MiB or more.")
+        .or("\"64M\""),
+    key("qemu", &[], Kind::Table(&QEMU_SHAPE), "How QEMU shows the board; absent for real ones."),
 ];
+/// A board's file.
+pub(crate) const SHAPE: Shape =
+    Shape { keys: KEYS, required: &[&["name"], &["arch"], &["target"]] };
 
-const QEMU_KEYS: &[Key] =
-    &[key("machine", &[]), key("cpu", &[]), key("smp", &[]), key("memory", &[]), key("args", &[])];
+const TEXT: Kind = Kind::Text { least: 1, most: 255 };
+/// The most CPUs QEMU is asked for.
+const MAX_SMP: usize = 64;
+const QEMU_KEYS: &[Key] = &[
+    key("machine", &[], TEXT, "-machine"),
+    key("cpu", &[], TEXT, "-cpu"),
+    key("smp", &[], Kind::Integer { least: 1, most: MAX_SMP }, "-smp: how many CPUs.").or("1"),
+    key("memory", &[], Kind::Size, "-m: 1 MiB or more."),
+    key(
+        "args",
+        &[],
+        Kind::List(&TEXT),
+        "What else is on QEMU's command line, an item for each argument.",
+    )
+    .or("[]"),
+];
+const QEMU_SHAPE: Shape =
+    Shape { keys: QEMU_KEYS, required: &[&["machine"], &["cpu"], &["memory"]] };
 
 impl BoardConfig {
     /// The board that `text` describes; `file_name` is for errors only.
@@ -92,7 +130,7 @@ fn read_qemu(node: &Node<'_>) -> Result<QemuConfig, ConfigError> {
     Ok(QemuConfig {
         machine: text("machine", "machine = \"virt,virtualization=on\"")?.into(),
         cpu: text("cpu", "cpu = \"cortex-a72\"")?.into(),
-        smp: fields.read("smp", |node| node.integer_in(1..65))?.unwrap_or(1),
+        smp: fields.read("smp", |node| node.integer_in(1..MAX_SMP + 1))?.unwrap_or(1),
         memory: memory(fields.require("memory", "memory = \"2G\"")?)?,
         args: args.iter().map(argument).collect::<Result<_, _>>()?,
     })

@@ -5,6 +5,7 @@ use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 use crate::{
     error::ConfigError,
     fields::{Fields, Key, key},
+    kind::{Kind, PATH, Shape},
     node::Node,
     source::{Source, quoted},
 };
@@ -31,9 +32,24 @@ pub struct BundleVm {
     pub files: BTreeMap<String, String>,
 }
 
-const KEYS: &[Key] = &[key("board", &[]), key("vm", &[])];
-const VM_KEYS: &[Key] =
-    &[key("name", &[]), key("config", &[]), key("autostart", &[]), key("files", &[])];
+const KEYS: &[Key] = &[
+    key("board", &[], Kind::Name, "The board the bundle was made for."),
+    key("vm", &[], Kind::List(&Kind::Table(&VM_SHAPE)), "Its VMs."),
+];
+const VM_KEYS: &[Key] = &[
+    key("name", &[], Kind::Name, "The bundle's name for it."),
+    key("config", &[], PATH, "The entry that holds its TOML."),
+    key("autostart", &[], Kind::Boolean, "Whether it is started at boot.").or("false"),
+    key(
+        "files",
+        &[],
+        Kind::Table(&FILES),
+        "From a path as its TOML writes it to the entry that holds the file.",
+    ),
+];
+const VM_SHAPE: Shape = Shape { keys: VM_KEYS, required: &[&["name"], &["config"]] };
+/// Its keys are free.
+const FILES: Shape = Shape { keys: &[], required: &[] };
 
 impl BundleIndex {
     /// The index that `text` describes.

@@ -5,7 +5,7 @@ use alloc::{format, vec::Vec};
 use crate::{error::ConfigError, node::Node};
 
 /// Host CPUs are numbered within one mask.
-const HOST_CPUS: usize = usize::BITS as usize;
+pub(crate) const HOST_CPUS: usize = usize::BITS as usize;
 
 /// A list with one item for each vCPU.
 fn per_vcpu<'s>(node: &Node<'s>, cpu_num: usize) -> Result<Vec<Node<'s>>, ConfigError> {

@@ -12,6 +12,7 @@ use crate::{
     claims::{Claim, Owner, SPACE_END},
     error::ConfigError,
     fields::{Fields, Key, key},
+    kind::{Kind, NUMBER, Shape, words},
     node::Node,
     region::PAGE,
     source::quoted,
@@ -59,22 +60,63 @@ const VIRTIO_SLOTS: usize = 32;
 /// Registers are accessed in units of up to eight bytes.
 const REGISTER: usize = 8;
 
+const NAME: Kind = Kind::Text { least: 1, most: 64 };
+/// An SPI's INTID, or none.
+const IRQ: Kind =
+    Kind::Either(&[Kind::Integer { least: 32, most: 1019 }, Kind::Integer { least: 0, most: 0 }]);
+const ABOUT_NAME: &str = "What it is called, once in a VM; its kind, numbered, without one.";
+const ABOUT_IRQ: &str = "Its interrupt as an INTID: 32 to 1019 (SPI n is n + 32), or 0 for none.";
+
 const EMULATED_KEYS: &[Key] = &[
-    key("name", &[]),
-    key("base_gpa", &["base"]),
-    key("length", &["size"]),
-    key("irq_id", &["irq"]),
-    key("emu_type", &["type"]),
-    key("cfg", &["cfg_list"]),
+    key("name", &[], NAME, ABOUT_NAME),
+    key(
+        "base_gpa",
+        &["base"],
+        NUMBER,
+        "Where its registers start in the guest; a multiple of 8. A console or a virtio device has a place of its own.",
+    ),
+    key("length", &["size"], Kind::Size, "How many bytes its registers take; a multiple of 8."),
+    key("irq_id", &["irq"], IRQ, ABOUT_IRQ),
+    key("emu_type", &["type"], Kind::Choice(words::<EmulatedDeviceType>), "Which model it is."),
+    key("cfg", &["cfg_list"], Kind::List(&NUMBER), "Numbers that mean something to the model.")
+        .or("[]"),
 ];
+const EMULATED_ROW: &[&str] = &["name", "base_gpa", "length", "irq_id", "emu_type", "cfg"];
+/// Without the last: the numbers for the model.
+const EMULATED_OPTIONAL: usize = 1;
+const EMULATED_SHAPE: Shape = Shape { keys: EMULATED_KEYS, required: &[&["emu_type"]] };
+
+/// What `emu_devices` is.
+pub(crate) const EMULATED: Kind = Kind::List(&Kind::Record {
+    shape: &EMULATED_SHAPE,
+    row: EMULATED_ROW,
+    optional: EMULATED_OPTIONAL,
+});
 
 const PASSTHROUGH_KEYS: &[Key] = &[
-    key("name", &[]),
-    key("base_gpa", &["base"]),
-    key("base_hpa", &[]),
-    key("length", &["size"]),
-    key("irq_id", &["irq"]),
+    key("name", &[], NAME, ABOUT_NAME),
+    key("base_gpa", &["base"], NUMBER, "Where the guest sees it."),
+    key(
+        "base_hpa",
+        &[],
+        NUMBER,
+        "Where the host has it, with the same low 12 bits; without it, where the guest sees it.",
+    ),
+    key(
+        "length",
+        &["size"],
+        Kind::Size,
+        "How many bytes its registers take; whole pages are mapped.",
+    ),
+    key("irq_id", &["irq"], IRQ, ABOUT_IRQ).or("0"),
 ];
+const PASSTHROUGH_ROW: &[&str] = &["name", "base_gpa", "base_hpa", "length", "irq_id"];
+const PASSTHROUGH_SHAPE: Shape =
+    Shape { keys: PASSTHROUGH_KEYS, required: &[&["base_gpa"], &["length"]] };
+
+/// What `passthrough_devices` is.
+pub(crate) const PASSTHROUGH: Kind =
+    Kind::List(&Kind::Record { shape: &PASSTHROUGH_SHAPE, row: PASSTHROUGH_ROW, optional: 0 });
 
 /// Names and interrupts that are taken, by the key that took them.
 #[derive(Default)]
@@ -139,10 +181,9 @@ pub(crate) fn read_emulated(
     claims: &mut Vec<Claim>,
     taken: &mut Taken,
 ) -> Result<Vec<EmulatedDeviceConfig>, ConfigError> {
-    let row = ["name", "base_gpa", "length", "irq_id", "emu_type", "cfg"];
     let mut records = Vec::new();
     for item in fields.read("emu_devices", Node::items)?.unwrap_or_default() {
-        let record = Fields::of_record(&item, EMULATED_KEYS, &row, 1)?;
+        let record = Fields::of_record(&item, EMULATED_KEYS, EMULATED_ROW, EMULATED_OPTIONAL)?;
         let kind: EmulatedDeviceType =
             record.require("emu_type", "type = \"console\"")?.choice()?;
         records.push((item, record, kind));
@@ -174,12 +215,12 @@ fn wants_default_console(fields: &Fields<'_>, listed: bool) -> Result<bool, Conf
 
 /// The serial console of the board.
 fn default_console(claims: &mut Vec<Claim>, taken: &mut Taken) -> EmulatedDeviceConfig {
-    const NAME: &str = "console";
+    const CONSOLE: &str = "console";
     claims.push(Claim::of_board("the console", Owner::Emulated, CONSOLE_BASE, CONSOLE_SIZE));
-    taken.names.insert(NAME.into(), "the console".into());
+    taken.names.insert(CONSOLE.into(), "the console".into());
     taken.irqs.insert(CONSOLE_IRQ, "the console".into());
     EmulatedDeviceConfig {
-        name: NAME.into(),
+        name: CONSOLE.into(),
         base_gpa: CONSOLE_BASE,
         length: CONSOLE_SIZE,
         irq_id: CONSOLE_IRQ,
@@ -261,10 +302,9 @@ pub(crate) fn read_passthrough(
     claims: &mut Vec<Claim>,
     taken: &mut Taken,
 ) -> Result<Vec<PassThroughDeviceConfig>, ConfigError> {
-    let row = ["name", "base_gpa", "base_hpa", "length", "irq_id"];
     let mut devices = Vec::new();
     for item in fields.read("passthrough_devices", Node::items)?.unwrap_or_default() {
-        let record = Fields::of_record(&item, PASSTHROUGH_KEYS, &row, 0)?;
+        let record = Fields::of_record(&item, PASSTHROUGH_KEYS, PASSTHROUGH_ROW, 0)?;
         let device = read_host_device(&record, taken)?;
         let offset = device.base_hpa.wrapping_sub(device.base_gpa);
         let owner = Owner::Passthrough { offset };

@@ -15,6 +15,7 @@ use toml::{
 
 use crate::{
     error::ConfigError,
+    kind::Kind,
     node::Node,
     source::{Source, quoted},
     suggest::nearest,
@@ -28,11 +29,22 @@ pub(crate) struct Key {
     pub(crate) aliases: &'static [&'static str],
     /// The section it may stand in besides the top of the file; empty for a key of a plain table.
     pub(crate) section: &'static str,
+    /// What its value is.
+    pub(crate) kind: Kind,
+    /// What it means, in one sentence.
+    pub(crate) about: &'static str,
+    /// Its value if it is not there, as JSON; empty if it then has none, or one that depends on others.
+    pub(crate) default: &'static str,
 }
 
 /// A key of a plain table.
-pub(crate) const fn key(name: &'static str, aliases: &'static [&'static str]) -> Key {
-    key_of("", name, aliases)
+pub(crate) const fn key(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    kind: Kind,
+    about: &'static str,
+) -> Key {
+    key_of("", name, aliases, kind, about)
 }
 
 /// A key of the section `section`.
@@ -40,11 +52,18 @@ pub(crate) const fn key_of(
     section: &'static str,
     name: &'static str,
     aliases: &'static [&'static str],
+    kind: Kind,
+    about: &'static str,
 ) -> Key {
-    Key { name, aliases, section }
+    Key { name, aliases, section, kind, about, default: "" }
 }
 
 impl Key {
+    /// The same key with a default.
+    pub(crate) const fn or(self, default: &'static str) -> Self {
+        Self { default, ..self }
+    }
+
     fn is_called(&self, written: &str) -> bool {
         self.name == written || self.aliases.contains(&written)
     }
@@ -53,7 +72,8 @@ impl Key {
         section.is_empty() || self.section == section
     }
 
-    fn names(&self) -> impl Iterator<Item = &'static str> {
+    /// Each way to write it.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         core::iter::once(self.name).chain(self.aliases.iter().copied())
     }
 }

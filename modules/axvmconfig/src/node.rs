@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// More items than this in one list are a mistake.
-const MAX_ITEMS: usize = 64;
+pub(crate) const MAX_ITEMS: usize = 64;
 
 /// A value where it stands.
 #[derive(Clone)]

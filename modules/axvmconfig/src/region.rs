@@ -8,6 +8,7 @@ use crate::{
     claims::{Claim, Owner},
     error::ConfigError,
     fields::{Fields, Key, key},
+    kind::{Kind, NUMBER, Shape, Word, words},
     node::Node,
     source::quoted,
 };
@@ -74,11 +75,39 @@ pub(crate) const RAM_BASE: usize = 0x4000_0000;
 pub(crate) const PAGE: usize = 0x1000;
 
 const KEYS: &[Key] = &[
-    key("gpa", &["base"]),
-    key("size", &["length"]),
-    key("flags", &[]),
-    key("map_type", &["type"]),
+    key("gpa", &["base"], NUMBER, "Where it starts in the guest; a multiple of 4 KiB."),
+    key("size", &["length"], Kind::Size, "Its size; a multiple of 4 KiB."),
+    key(
+        "flags",
+        &[],
+        Kind::Either(&[
+            Kind::Choice(letters),
+            Kind::Integer { least: 1, most: RegionFlags::all().bits() },
+        ]),
+        "What the guest may do with it, as letters or as the sum of 1 (read), 2 (write), 4 (execute), \
+         8 (user), 16 (device), 32 (uncached). What is not \"rwx\" is no memory in the device tree.",
+    )
+    .or("\"rwx\""),
+    key(
+        "map_type",
+        &["type"],
+        Kind::Choice(words::<MapType>),
+        "The memory behind it: the host's from anywhere, at the same address and free, or at the same \
+         address and someone else's.",
+    )
+    .or("\"alloc\""),
 ];
+const ROW: &[&str] = &["gpa", "size", "flags", "map_type"];
+const SHAPE: Shape = Shape { keys: KEYS, required: &[&["gpa"], &["size"]] };
+
+/// What `memory_regions` is.
+pub(crate) const REGIONS: Kind = Kind::List(&Kind::Record { shape: &SHAPE, row: ROW, optional: 0 });
+
+/// The flags that have letters, in the order of the letters.
+fn letters() -> Vec<Word> {
+    let word = |word| Word { word, number: None, advertised: true };
+    ["r", "rw", "rx", "rwx"].map(word).into()
+}
 
 /// The regions of the file, and the addresses they claim.
 pub(crate) fn read(
@@ -105,8 +134,7 @@ pub(crate) fn read(
 }
 
 fn read_region(item: &Node<'_>) -> Result<VmMemConfig, ConfigError> {
-    let row = ["gpa", "size", "flags", "map_type"];
-    let fields = Fields::of_record(item, KEYS, &row, 0)?;
+    let fields = Fields::of_record(item, KEYS, ROW, 0)?;
     let base = fields.require("gpa", "base = 0x4000_0000")?;
     let size = fields.require("size", "size = \"64M\"")?;
     let region = VmMemConfig {

@@ -4,6 +4,7 @@
 mod accepted;
 mod hostile;
 mod refused;
+mod schema;
 mod shipped;
 
 use crate::{AxVMCrateConfig, ConfigError};

@@ -7,7 +7,8 @@ use crate::{
     claims, cpus,
     device::{self, EmulatedDeviceConfig, PassThroughDeviceConfig},
     error::ConfigError,
-    fields::{Fields, Key, key_of},
+    fields::Fields,
+    keys::{KEYS, MAX_CMDLINE, MAX_WEIGHT},
     node::Node,
     region::{self, VmMemConfig},
     source::Source,
@@ -17,8 +18,6 @@ use crate::{
 pub const MAX_VCPUS: usize = 64;
 /// GICv2 has eight CPU interfaces.
 const MAX_VCPUS_GICV2: usize = 8;
-/// Linux takes 2048 bytes on arm64, the closing zero among them.
-const MAX_CMDLINE: usize = 2047;
 
 /// A VM as its TOML file describes it, checked and with every default filled in that the file decides.
 ///
@@ -117,37 +116,6 @@ pub struct DevicesConfig {
     pub gic: Option<GicVersion>,
 }
 
-const KEYS: &[Key] = &[
-    key_of("base", "id", &[]),
-    key_of("base", "name", &[]),
-    key_of("base", "vm_type", &[]),
-    key_of("base", "cpu_num", &["cpus"]),
-    key_of("base", "phys_cpu_ids", &[]),
-    key_of("base", "phys_cpu_sets", &[]),
-    key_of("base", "affinity", &[]),
-    key_of("base", "weight", &[]),
-    key_of("base", "restart", &[]),
-    key_of("base", "memory", &[]),
-    key_of("kernel", "entry_point", &[]),
-    key_of("kernel", "kernel_path", &["kernel"]),
-    key_of("kernel", "kernel_load_addr", &[]),
-    key_of("kernel", "bios_path", &["bios"]),
-    key_of("kernel", "bios_load_addr", &[]),
-    key_of("kernel", "dtb_path", &["dtb"]),
-    key_of("kernel", "dtb_load_addr", &[]),
-    key_of("kernel", "ramdisk_path", &["ramdisk"]),
-    key_of("kernel", "ramdisk_load_addr", &[]),
-    key_of("kernel", "disk_path", &["disk"]),
-    key_of("kernel", "image_location", &[]),
-    key_of("kernel", "cmdline", &["bootargs"]),
-    key_of("kernel", "memory_regions", &["region"]),
-    key_of("devices", "emu_devices", &["device"]),
-    key_of("devices", "passthrough_devices", &["passthrough"]),
-    key_of("devices", "interrupt_mode", &[]),
-    key_of("devices", "console", &[]),
-    key_of("devices", "gic", &[]),
-];
-
 impl AxVMCrateConfig {
     /// The VM that `text` describes; `file_name` is for errors only.
     ///
@@ -217,7 +185,7 @@ fn read_base(fields: &Fields<'_>) -> Result<BaseConfig, ConfigError> {
         Some(node) => Some(cpus::affinity(node, cpu_num)?),
         None => fields.read("phys_cpu_sets", |node| cpus::masks(node, cpu_num))?,
     };
-    let weight = fields.read("weight", |node| node.integer_in(1..10_001))?;
+    let weight = fields.read("weight", |node| node.integer_in(1..MAX_WEIGHT + 1))?;
     Ok(BaseConfig {
         id: fields.read("id", Node::integer)?,
         name: fields.require("name", "name = \"linux\"")?.name()?,

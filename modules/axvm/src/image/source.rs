@@ -53,8 +53,8 @@ pub struct Source<'a> {
 impl<'a> Source<'a> {
     /// Looks into the kernel in `file`: a kernel, a compressed one, or an EFI zboot program around one.
     ///
-    /// A file that does not say how big the kernel in it is gets unpacked once, to count; not beyond
-    /// `limit` bytes, which is what the VM has room for.
+    /// A file that does not say how big the kernel in it is, or says that it is bigger than `limit`
+    /// bytes, which is what the VM has room for, gets unpacked once, to count; not beyond `limit`.
     ///
     /// # Errors
     /// A file that is empty, or compressed in a way that is not known, broken, or too big.
@@ -68,7 +68,8 @@ impl<'a> Source<'a> {
             return Ok(Self { packing: Packing::Plain, file, head: file.into(), size: file.len() });
         };
         let packing = stream.packing();
-        let declared = stream.declared_size();
+        // The size of a file that is cut off is any number.
+        let declared = stream.declared_size().filter(|&size| size <= limit);
         let mut head = Vec::with_capacity(HEAD_SIZE);
         let mut size = 0_usize;
         while let Some(chunk) = stream.next()? {

@@ -9,7 +9,7 @@ use std::vec::Vec;
 use arm_vcpu::{Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig};
 use axaddrspace::{GuestPhysAddr, HostPhysAddr};
 use axerrno::{AxError, AxResult};
-use axvcpu::{AxArchVCpu, AxVCpuExitReason, GuestFault};
+use axvcpu::{AxArchVCpu, AxVCpuExitReason, ExitHandler, GuestFault, Resume};
 
 use super::host::{FakeListRegisters, gic, this_cpu, this_host};
 use crate::GuestCpu;
@@ -50,8 +50,6 @@ pub(super) struct Seen {
     pub(super) decoded: Option<AxVCpuExitReason>,
     /// When the virtual timer is due.
     pub(super) deadline: Option<u64>,
-    /// The next entry into the guest fails.
-    pub(super) fails: bool,
     /// The next set-up fails.
     pub(super) refuses_setup: bool,
     pub(super) runs: usize,
@@ -123,6 +121,20 @@ impl FakeCpu {
         assert_eq!(*this_cpu().holds.lock().unwrap(), Some(self.key));
     }
 
+    /// Enters the guest, which plays its script until the next exit.
+    fn enter(&mut self) -> AxVCpuExitReason {
+        self.insist_bound();
+        let mut seen = self.guest.see();
+        seen.runs += 1;
+        let step = seen.script.pop_front();
+        drop(seen);
+        self.open = true;
+        match step {
+            Some(step) => step(),
+            None => AxVCpuExitReason::ExternalInterrupt { vector: HOST_INTERRUPT },
+        }
+    }
+
     /// The instruction is done with, one way or the other.
     fn close(&mut self, did: Did) {
         self.insist_bound();
@@ -171,20 +183,13 @@ impl AxArchVCpu for FakeCpu {
         Ok(())
     }
 
-    fn run(&mut self) -> AxResult<AxVCpuExitReason> {
-        self.insist_bound();
-        let mut seen = self.guest.see();
-        seen.runs += 1;
-        if std::mem::take(&mut seen.fails) {
-            return Err(AxError::Io);
+    fn run(&mut self, handler: &mut impl ExitHandler<Self>) {
+        loop {
+            let exit = self.enter();
+            if handler.handle(self, exit) == Resume::No {
+                return;
+            }
         }
-        let step = seen.script.pop_front();
-        drop(seen);
-        self.open = true;
-        Ok(match step {
-            Some(step) => step(),
-            None => AxVCpuExitReason::ExternalInterrupt { vector: HOST_INTERRUPT },
-        })
     }
 
     fn bind(&mut self) -> AxResult {

@@ -280,7 +280,7 @@ pub(super) mod gic {
 
     pub(in super::super) fn acknowledge() -> u32 {
         let intid = this_cpu().pending.lock().unwrap().pop_front().unwrap_or(NO_INTERRUPT);
-        if intid < 1020 {
+        if !(1020..1024).contains(&intid) {
             note(Irq::Acknowledged(intid));
         }
         intid

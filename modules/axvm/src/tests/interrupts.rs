@@ -117,6 +117,9 @@ fn what_was_acknowledged_counts_and_not_what_was_seen() {
         let host = AxVCpuExitReason::AcknowledgedInterrupt { vector: 33 };
         assert_eq!(bench.interrupted(peeked, Some(33)), host);
         assert_eq!(bench.cpu.irqs(), [Acknowledged(33)], "the rest is the host's");
+        let message = AxVCpuExitReason::AcknowledgedInterrupt { vector: 8192 };
+        assert_eq!(bench.interrupted(peeked, Some(8192)), message);
+        assert_eq!(bench.cpu.irqs(), [Acknowledged(8192)]);
     }
 }
 

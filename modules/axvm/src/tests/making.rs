@@ -297,6 +297,20 @@ fn a_console_with_an_interrupt_nobody_delivers_is_refused() {
 }
 
 #[test]
+fn a_console_without_an_interrupt_is_asked_by_the_guest() {
+    let mut quiet = config(1, "");
+    quiet.devices.emu_devices[0].irq_id = 0;
+    let mut bench = Bench::created(quiet, IMAGES);
+    bench.boot();
+    bench.enable_interrupts();
+    bench.store(0, UART + 0x38, 1 << 4);
+    assert_eq!(bench.vm.console_input(b"x"), 1);
+    bench.run(0).unwrap();
+    assert_eq!(bench.cpu.listed(), []);
+    assert_eq!(bench.load(0, UART), u64::from(b'x'));
+}
+
+#[test]
 fn a_vcpu_that_cannot_be_made_gives_everything_back() {
     let _vmids = all_vmids();
     let host = Host::new();

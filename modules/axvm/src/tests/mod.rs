@@ -7,7 +7,7 @@
 //! | `bench.rs` | one VM on that host, and what tests do with it |
 //! | the others | the tests, by subject |
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
-#![allow(clippy::cast_possible_truncation)]
+#![allow(clippy::cast_possible_truncation, clippy::wildcard_enum_match_arm)]
 
 mod accesses;
 mod bench;

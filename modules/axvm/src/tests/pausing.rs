@@ -88,6 +88,7 @@ fn a_vm_pauses_and_goes_on_a_hundred_times() {
     for _ in 0..100 {
         bench.vm.pause().unwrap();
         bench.park(1);
+        assert_eq!(bench.vm.state(), State::Pausing, "nothing is left of the pause before");
         bench.park(0);
         assert_eq!(bench.vm.state(), State::Paused);
         bench.vm.resume().unwrap();
@@ -99,18 +100,23 @@ fn a_vm_pauses_and_goes_on_a_hundred_times() {
 
 #[test]
 fn a_paused_vm_can_be_stopped() {
-    let mut bench = Bench::new(1);
+    let mut bench = Bench::new(2);
+    assert_eq!(bench.calls(0, CPU_ON, [1, ENTRY as u64, 0]), 0);
+    bench.port.starts();
     bench.vm.pause().unwrap();
     bench.park(0);
+    bench.park(1);
     bench.vm.shutdown(StopReason::Operator).unwrap();
     assert_eq!(bench.vm.departure(0), Departure::Ends);
     bench.retire_all();
     assert_eq!(bench.vm.state(), State::Stopped(StopReason::Operator));
     bench.boot();
     assert_eq!(bench.run(0), Ok(host_interrupt()));
+    assert_eq!(bench.calls(0, CPU_ON, [1, ENTRY as u64, 0]), 0);
     bench.vm.pause().unwrap();
-    assert_eq!(bench.vm.state(), State::Pausing, "nothing is left of the earlier pause");
     bench.park(0);
+    assert_eq!(bench.vm.state(), State::Pausing, "nothing is left of the earlier pause");
+    bench.park(1);
     assert_eq!(bench.vm.state(), State::Paused);
 }
 

@@ -177,12 +177,11 @@ fn interrupts_move_with_their_vcpu() {
 }
 
 #[test]
-fn a_vcpu_that_cannot_be_entered_is_given_back_unbound() {
+fn a_vcpu_that_cannot_go_on_ends_the_run_and_says_why() {
     let mut bench = Bench::new(1);
-    bench.guest(0).see().fails = true;
-    assert_eq!(bench.run(0), Err(AxError::Io));
-    assert_eq!(bench.vm.vcpu(0).unwrap().state(), VCpuState::Free);
-    assert_eq!(bench.run(0), Ok(host_interrupt()));
+    let refused = AxVCpuExitReason::FailEntry { hardware_entry_failure_reason: 3 };
+    assert_eq!(bench.leaves(0, refused), refused);
+    assert_eq!(bench.vm.vcpu(0).unwrap().state(), VCpuState::Free, "it is unbound");
     bench.vm.fail(0, 0x1234, "it broke");
     let crate::State::Stopping(reason) = bench.vm.state() else { panic!("it goes on") };
     assert_eq!(std::format!("{reason}"), "it broke (vCPU 0, PC 0x1234)");

@@ -369,3 +369,29 @@ fn boards_and_bundles_are_checked_alike() {
     .unwrap_err();
     assert_eq!(error.message, "vm[0].files.\"x\" cannot be an integer");
 }
+
+#[test]
+fn device_memory_comes_from_nowhere_but_a_device() {
+    let region = "[[region]]\nbase = 0x8000_0000\nsize = \"4K\"\nflags = 0x13\n";
+    refused(&[(
+        region,
+        (7, 9),
+        "region[0].flags is device memory, which the host's pool has none of",
+        "reserved",
+    )]);
+    let identical = std::format!("{region}type = \"identical\"");
+    assert_eq!(refusal_with(&identical).key, "region[0].flags");
+    assert!(
+        crate::AxVMCrateConfig::from_toml(
+            "vm.toml",
+            &std::format!("{SMALLEST}{region}type = \"reserved\"")
+        )
+        .is_ok()
+    );
+}
+
+#[test]
+fn read_only_regions_may_not_overlap_memory_either() {
+    let region = "[[region]]\nbase = 0x4000_0000\nsize = \"4K\"\nflags = \"rx\"\n";
+    assert!(refusal_with(region).message.contains("overlaps memory"));
+}

@@ -53,13 +53,13 @@ fn unpack(file: &[u8]) -> Result<Vec<u8>, ImageError> {
 /// Text that compresses, and then bytes that do not.
 fn sample(size: usize) -> Vec<u8> {
     let mut noise = 0x2545_f491_u32;
-    let mut byte = move |i: usize| {
+    let byte = move |i: usize| {
         noise ^= noise << 13;
         noise ^= noise >> 17;
         noise ^= noise << 5;
         if i % 4096 < 2048 { b"a kernel is long "[i % 17] } else { noise.to_le_bytes()[1] }
     };
-    (0..size).map(|i| byte(i)).collect()
+    (0..size).map(byte).collect()
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -170,7 +170,10 @@ fn a_plain_kernel_is_handed_on_in_one_piece_and_not_copied() {
     let mut chunks = Vec::new();
     let source = Source::open(&file, 0).unwrap();
     source
-        .read(|at, bytes| Ok::<_, ImageError>(chunks.push((at, bytes.as_ptr(), bytes.len()))))
+        .read(|at, bytes| {
+            chunks.push((at, bytes.as_ptr(), bytes.len()));
+            Ok::<_, ImageError>(())
+        })
         .unwrap();
     assert_eq!(chunks, [(0, file.as_ptr(), file.len())]);
 }
@@ -268,7 +271,12 @@ fn a_packed_kernel_that_is_cut_off_is_refused() {
 #[test]
 fn a_bomb_is_refused_before_it_goes_off() {
     let bomb = gzip(&vec![0; 32 * MIB]);
-    let source = Source::open(&bomb, MIB).unwrap();
+    let error = Source::open(&bomb, 16 * MIB).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "the kernel (gzip) unpacks to more than the VM's 16 MiB of RAM; give it more, or another kernel"
+    );
+    let source = Source::open(&bomb, 32 * MIB).unwrap();
     let ram = [(gpa(RAM), 16 * MIB)];
     let image = source.image().unwrap();
     let error = layout(&request(&ram, &image)).unwrap_err();

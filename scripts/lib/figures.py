@@ -1,0 +1,54 @@
+"""The measured figures as tables in docs/performance.md, each between two markers that name it."""
+
+import re
+
+from . import tree
+
+PAGE = tree.TOP / "docs" / "performance.md"
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def rows(result: dict, budgets: dict) -> str:
+    head = ["instructions", "native", "budget", "minimum", "median", "mean", "maximum", ""]
+    keys = ["native", "budget", "min", "median", "mean", "max", "verdict"]
+    return markdown(head, [[budgets[name]["text"], *(str(row[key]) for key in keys)] for name, row in result.items()])
+
+
+def linux(result: dict, budgets: dict) -> str:
+    head = ["instructions", "native", "in a VM", "of it hypervisor", "ratio", "share", "budget", ""]
+    keys = ["native", "axle", "hypervisor", "ratio", "share", "budget", "verdict"]
+    lines = [[budgets[name]["text"], *(str(row[key]) for key in keys)] for name, row in result.items()]
+    exits = [f"* {name}, {sum(row['exits'].values())} exits: " + ", ".join(f"{n} {what}" for what, n in list(row["exits"].items())[:7])
+             for name, row in result.items()]
+    return markdown(head, lines) + "\n" + "\n".join(exits) + "\n"
+
+
+def footprint(result: dict, budgets: dict) -> str:
+    lines = [["image without VMs", f"{budgets['image_bytes'] >> 10} KiB", f"{result['image_bytes'] >> 10} KiB"]]
+    lines += [[f"host memory beside its RAM: {name}", f"{budgets['vm_bytes'] >> 10} KiB", f"{value >> 10} KiB"]
+              for name, value in result["vm_bytes"].items()]
+    for machine, value in result["prompt"].items():
+        wall, virtual = value["wall_s"], value["virtual_ns_at_most"] / 1e6
+        lines.append([f"start to prompt, {machine}", f"{budgets['prompt_s']} s", f"{wall} s; at most {virtual:.1f} M instructions"])
+    lines.append(["`make run` to prompt", f"{budgets['make_run_s']} s", f"{result['make_run_s']} s"])
+    entry = [f"{value / 1e6:.1f} M instructions" for value in (budgets["first_entry"], result["first_entry"])]
+    lines.append(["reset to a small guest's boot, -m 512M", *entry])
+    return markdown(["what", "limit", "measured"], lines)
+
+
+TABLES = {"rows": rows, "linux": linux, "footprint": footprint}
+
+
+def write(result: dict, budgets: dict) -> None:
+    """Puts every measured part between its markers."""
+    page = PAGE.read_text()
+    for name, make in TABLES.items():
+        if name in result:
+            mark = f"<!-- {name}, written by scripts/bench --write -->\n"
+            page = re.sub(f"{re.escape(mark)}.*?<!-- end -->", lambda _: f"{mark}{make(result[name], budgets[name])}<!-- end -->",
+                          page, flags=re.DOTALL)
+    PAGE.write_text(page)
