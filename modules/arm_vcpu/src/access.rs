@@ -97,11 +97,7 @@ impl Aarch64VCpu {
     }
 
     /// A data abort whose syndrome does not say what was accessed.
-    fn undescribed_access(
-        &mut self,
-        addr: GuestPhysAddr,
-        syndrome: Syndrome,
-    ) -> AxVCpuExitReason {
+    fn undescribed_access(&mut self, addr: GuestPhysAddr, syndrome: Syndrome) -> AxVCpuExitReason {
         if syndrome.is_cache_maintenance() {
             // Nothing is cached where nothing is mapped.
             axvcpu::AxArchVCpu::finish(self);

@@ -275,7 +275,10 @@ unsafe extern "C" fn nobody(_: *mut Aarch64VCpu, _: *mut ()) -> Next {
 /// # Safety
 /// Only the vectors' functions call it, with what `run_with` put into the vCPU.
 #[inline(always)]
-unsafe fn running<'a, H>(vcpu: *mut Aarch64VCpu, data: *mut ()) -> (&'a mut Aarch64VCpu, &'a mut H) {
+unsafe fn running<'a, H>(
+    vcpu: *mut Aarch64VCpu,
+    data: *mut (),
+) -> (&'a mut Aarch64VCpu, &'a mut H) {
     // SAFETY: `run_with` owns the vCPU and does not touch it until `enter_guest` returns.
     let vcpu = unsafe { &mut *vcpu };
     // SAFETY: `run_with` keeps the handler where this points until `enter_guest` returns.
@@ -435,9 +438,7 @@ impl Aarch64VCpu {
                 let exit = self.instruction_abort(syndrome);
                 handler.handle(self, exit)
             }
-            Class::Absent => {
-                handler.handle(self, AxVCpuExitReason::Fault(GuestFault::Undefined))
-            }
+            Class::Absent => handler.handle(self, AxVCpuExitReason::Fault(GuestFault::Undefined)),
         }
     }
 

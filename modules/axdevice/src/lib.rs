@@ -10,6 +10,6 @@ mod pl011;
 mod port;
 
 pub use access::{Access, Device};
-pub use bus::{Bus, BusBuilder, BusError, Window};
+pub use bus::{Bus, BusBuilder, BusError, Near, Window};
 pub use pl011::Pl011;
 pub use port::{ByteSink, InterruptLine};

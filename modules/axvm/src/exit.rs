@@ -9,6 +9,7 @@ use arm_vcpu::gic::SPURIOUS;
 use arm_vcpu::sysreg::names;
 use arm_vgic::{ListRegisters, TIMER_PPI};
 use axaddrspace::{AccessWidth, GuestPhysAddr, MappingFlags};
+use axdevice::Near;
 use axvcpu::{AxVCpuExitReason, GuestFault, Load, SysRegAddr, extend};
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
@@ -41,11 +42,17 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         match exit {
             AxVCpuExitReason::Nothing => RESUME,
             AxVCpuExitReason::MmioRead { addr, width, reg, reg_width, signed_ext } => {
-                self.mmio_read(cpu, vcpu, addr, Load { width, reg, reg_width, signed_ext });
+                self.mmio_read(
+                    cpu,
+                    vcpu,
+                    &mut Near::default(),
+                    addr,
+                    Load { width, reg, reg_width, signed_ext },
+                );
                 RESUME
             }
             AxVCpuExitReason::MmioWrite { addr, width, data } => {
-                self.mmio_write(cpu, vcpu, addr, width, data);
+                self.mmio_write(cpu, vcpu, &mut Near::default(), addr, width, data);
                 RESUME
             }
             AxVCpuExitReason::ExternalInterrupt { vector } => self.interrupt(vector, vcpu),
@@ -85,9 +92,16 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     }
 
     #[inline(always)]
-    pub(crate) fn mmio_read(&self, cpu: &mut A, vcpu: usize, addr: GuestPhysAddr, load: Load) {
+    pub(crate) fn mmio_read(
+        &self,
+        cpu: &mut A,
+        vcpu: usize,
+        near: &mut Near,
+        addr: GuestPhysAddr,
+        load: Load,
+    ) {
         let Load { width, reg, reg_width, signed_ext } = load;
-        let Some(value) = self.machine.bus.read(addr, width, vcpu) else {
+        let Some(value) = self.machine.bus.read(near, addr, width, vcpu) else {
             return self.no_device(cpu, addr, MappingFlags::READ);
         };
         cpu.set_gpr(reg, extend(value, width, reg_width, signed_ext));
@@ -99,11 +113,12 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         &self,
         cpu: &mut A,
         vcpu: usize,
+        near: &mut Near,
         addr: GuestPhysAddr,
         width: AccessWidth,
         data: u64,
     ) {
-        if self.machine.bus.write(addr, width, data, vcpu).is_none() {
+        if self.machine.bus.write(near, addr, width, data, vcpu).is_none() {
             return self.no_device(cpu, addr, MappingFlags::WRITE);
         }
         cpu.finish();
@@ -197,10 +212,19 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
 
     #[inline(always)]
     pub(crate) fn call(&self, cpu: &mut A, vcpu: usize, nr: u64, args: [u64; 6]) -> Flow {
-        let [first, second, third, ..] = args;
         let function = (nr & 0xffff_ffff) as u32;
-        let view = View { vm: self };
-        match psci::call(function, [first, second, third], &view) {
+        if let Some(value) = psci::constant_answer(function) {
+            cpu.set_return_value(value);
+            cpu.finish();
+            return RESUME;
+        }
+        let [first, second, third, ..] = args;
+        self.firmware_call(cpu, vcpu, function, [first, second, third])
+    }
+
+    #[inline(never)]
+    fn firmware_call(&self, cpu: &mut A, vcpu: usize, function: u32, args: [u64; 3]) -> Flow {
+        match psci::call(function, args, &View { vm: self }) {
             PsciAction::Return(value) => {
                 cpu.set_return_value(value);
                 cpu.finish();

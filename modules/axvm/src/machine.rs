@@ -100,6 +100,10 @@ pub(crate) fn check_supported(config: &AxVMCrateConfig) -> Result<(), AxVMError>
             "interrupt_mode must be \"emulated\": the others are not supported yet",
         );
     }
+    let as_numbered = |ids: &Vec<usize>| ids.iter().enumerate().all(|(vcpu, id)| vcpu == *id);
+    if !config.base.phys_cpu_ids.as_ref().is_none_or(as_numbered) {
+        return unsupported("phys_cpu_ids must be 0, 1, 2 and so on: others are not supported yet");
+    }
     if config.devices.gic == Some(GicVersion::V2) {
         return unsupported("gic must be \"v3\": GICv2 guests are not supported yet");
     }

@@ -138,6 +138,25 @@ pub const fn is_firmware_call(function: u32) -> bool {
     function & FAST != 0 && (owner == ARCHITECTURE || owner == STANDARD_SECURE)
 }
 
+/// The answer to a function whose answer depends on nothing: PSCI_VERSION, and NOT_SUPPORTED for what is
+/// none of the functions here. `None` does not mean that it depends on something: [`call`] answers all.
+#[inline(always)]
+pub const fn constant_answer(function: u32) -> Option<u64> {
+    /// All functions of PSCI lie within this many of the first.
+    const SPAN: u32 = 0x20;
+    const FIRST: u32 = 0x8400_0000;
+    const SMCCC: u32 = 0x8000_0000;
+    const WIDE: u32 = 1 << 30;
+    if function == FIRST {
+        return Some(PSCI_VERSION);
+    }
+    let number = function & !WIDE;
+    if number.wrapping_sub(FIRST) < SPAN || number.wrapping_sub(SMCCC) < SPAN {
+        return None;
+    }
+    Some(NOT_SUPPORTED)
+}
+
 /// Decides the call of `function` (w0) with `args` (x1 to x3).
 ///
 /// Bit 30 of `function` says whether the arguments are 64-bit ones; if not, their upper halves are

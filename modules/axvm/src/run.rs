@@ -1,6 +1,7 @@
 //! Running one vCPU: from its runner into the guest, through its exits, and back.
 
 use axaddrspace::{AccessWidth, GuestPhysAddr};
+use axdevice::Near;
 use axerrno::{AxError, AxResult};
 use axvcpu::{AxVCpuExitReason, ExitHandler, Load, Resume, SysRegAddr, VCpuSlot};
 use core::ops::ControlFlow;
@@ -50,6 +51,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
             vcpu: vcpu_id,
             attention: options.attention,
             doorbell,
+            near: Near::default(),
             reason: None,
         };
         if running.resume() == Resume::Yes {
@@ -67,6 +69,7 @@ struct Running<'a, H: AxVMHal, A: GuestCpu> {
     attention: &'a AtomicBool,
     /// Set when an interrupt of the vCPU waits to be listed.
     doorbell: &'a AtomicBool,
+    near: Near,
     /// Why the runner gets the vCPU back.
     reason: Option<AxVCpuExitReason>,
 }
@@ -108,7 +111,7 @@ impl<H: AxVMHal, A: GuestCpu> ExitHandler<A> for Running<'_, H, A> {
 
     #[inline(always)]
     fn mmio_read(&mut self, cpu: &mut A, addr: GuestPhysAddr, load: Load) -> Resume {
-        self.vm.mmio_read(cpu, self.vcpu, addr, load);
+        self.vm.mmio_read(cpu, self.vcpu, &mut self.near, addr, load);
         self.resume()
     }
 
@@ -120,7 +123,7 @@ impl<H: AxVMHal, A: GuestCpu> ExitHandler<A> for Running<'_, H, A> {
         width: AccessWidth,
         data: u64,
     ) -> Resume {
-        self.vm.mmio_write(cpu, self.vcpu, addr, width, data);
+        self.vm.mmio_write(cpu, self.vcpu, &mut self.near, addr, width, data);
         self.resume()
     }
 
