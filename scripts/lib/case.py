@@ -13,6 +13,9 @@ Steps:
     write: TEXT           typed, without Enter
     key: NAME             enter, tab, up, down, left, right, home, end, escape, backspace, ctrl-LETTER, ctrl-]
     pause 2s              nothing is typed for a while
+    keep 5s NAME: /..(.)../   as expect; what the group matched is {NAME} in the texts after it
+    repeat N              the lines up to `end` N times; {i} in them counts from 1
+    end
 
 TEXT between slashes is a regular expression in which ^ and $ stand for the ends of a line. A line that starts with # is
 a comment.
@@ -31,7 +34,9 @@ DEFAULT_LIMIT_S = 120.0
 KEYS = {"enter": "\r", "tab": "\t", "escape": "\x1b", "backspace": "\x7f", "up": "\x1b[A", "down": "\x1b[B",
         "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F"}
 
-STEP = re.compile(r"(?P<verb>[a-z]+)(?: +(?:(?P<least>[\d.]+)s?-)?(?P<most>[\d.]+)s)?(?:: ?(?P<text>.*))?$")
+STEP = re.compile(r"(?P<verb>[a-z]+)(?: +(?:(?P<least>[\d.]+)s?-)?(?P<most>[\d.]+)s)?(?: +(?P<name>[a-z]+))?"
+                  r"(?:: ?(?P<text>.*))?$")
+REPEAT = re.compile(r"repeat +(?P<times>\d+)$")
 HEADER = re.compile(r"(?P<key>vms|board|cpu|smp|memory|gic|qemu|limit|broken|show|when): *(?P<value>.*)$")
 
 
@@ -47,6 +52,7 @@ class Step:
     verb: str
     text: str = ""
     pattern: re.Pattern | None = None
+    keeps: str = ""
     least_s: float = 0.0
     most_s: float = DEFAULT_WAIT_S
 
@@ -87,7 +93,14 @@ def step_of(line: str) -> Step:
         raise BadCase(f"this is no step: {line}")
     verb, text = match["verb"], match["text"] or ""
     step = Step(line, verb, text, most_s=float(match["most"] or DEFAULT_WAIT_S), least_s=float(match["least"] or 0))
+    if (match["name"] is not None) != (verb == "keep"):
+        raise BadCase(f"keep, and no other step, has a name: {line}")
     match verb:
+        case "keep":
+            step.keeps = match["name"]
+            step.pattern = pattern_of(text)
+            if step.pattern.groups != 1:
+                raise BadCase(f"keep needs a pattern with one group: {line}")
         case "expect" | "refuse":
             if not text.strip():
                 raise BadCase(f"nothing to look for: {line}")
@@ -101,6 +114,38 @@ def step_of(line: str) -> Step:
         case _:
             raise BadCase(f"there is no step {verb}: {line}")
     return step
+
+
+def with_kept(step: Step, kept: dict[str, str]) -> Step:
+    """`step` with the texts that were kept in it."""
+    text = STEP.match(step.source)["text"] or ""
+    if not any(f"{{{name}}}" in text for name in kept):
+        return step
+    line = step.source
+    for name, value in kept.items():
+        line = line.replace(f"{{{name}}}", value)
+    return step_of(line)
+
+
+def unrolled(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The numbered lines with every `repeat` written out."""
+    result: list[tuple[int, str]] = []
+    block: list[tuple[int, str]] | None = None
+    times = 0
+    for number, line in lines:
+        if repeat := REPEAT.match(line):
+            if block is not None:
+                raise BadCase(f"line {number}: a repeat within a repeat")
+            block, times = [], int(repeat["times"])
+        elif line.strip() == "end" and block is not None:
+            for i in range(1, times + 1):
+                result += [(at, text.replace("{i}", str(i))) for at, text in block]
+            block = None
+        else:
+            (result if block is None else block).append((number, line))
+    if block is not None:
+        raise BadCase("a repeat without its end")
+    return result
 
 
 def apply(case: Case, folder: Path, key: str, value: str) -> None:
@@ -128,7 +173,7 @@ def parse(path: Path) -> Case:
     """Reads the case in `path`; a mistake in it is a BadCase with the line's number."""
     case = Case(path.stem)
     in_header = True
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in unrolled(list(enumerate(path.read_text().splitlines(), 1))):
         if line.startswith("#") or not line.strip():
             continue
         try:

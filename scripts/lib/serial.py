@@ -15,6 +15,9 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[()][0-9A-B]|\x1b[=>78]|[\r
 CUT = re.compile(r"\x1b(\[[0-9;?]*[ -/]*)?$|\x1b[()]$")
 
 
+LONGEST_REFUSED = 256
+
+
 class Failed(Exception):
     """What was expected did not happen, in one sentence."""
 
@@ -74,7 +77,7 @@ class Serial:
             if not self._read(left):
                 return
 
-    def expect(self, pattern: re.Pattern, least_s: float, most_s: float) -> None:
+    def expect(self, pattern: re.Pattern, least_s: float, most_s: float) -> re.Match:
         """Waits for `pattern` behind what was matched before; `least_s` counts from what was typed last."""
         until = time.monotonic() + most_s * self.factor
         while not (match := pattern.search(self.text, self.read_to)):
@@ -86,6 +89,7 @@ class Serial:
         if passed < least_s:
             raise Failed(f"appeared after {passed:.2f} s, sooner than {least_s:g} s")
         self.read_to = match.end()
+        return match
 
     def note(self, text: str) -> None:
         """A line of the log that the machine did not write."""
@@ -110,10 +114,12 @@ class Serial:
         new = self.rest + new
         cut = CUT.search(new)
         self.rest = new[cut.start():] if cut else ""
+        before = len(self.text)
         self.text += CONTROL.sub("", new[:cut.start()] if cut else new)
-        self._check()
+        self._check(before)
 
-    def _check(self) -> None:
+    def _check(self, since: int = 0) -> None:
+        # What was looked at already is not looked at again, but for what a match could begin in.
         for pattern, start in self.refused:
-            if found := pattern.search(self.text, start):
+            if found := pattern.search(self.text, max(start, since - LONGEST_REFUSED)):
                 raise Failed(f"'{found.group()}' appeared, which must not")

@@ -1,7 +1,7 @@
 //! What happens to a VM after its last vCPU is out: the operator is told, and it may start again.
 
 use alloc::format;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -29,7 +29,7 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// What is remembered of one VM.
 struct Watch {
-    vm: usize,
+    of: Weak<Vm>,
     /// Its present end has been dealt with.
     settled: bool,
     /// When its policy restarted it, in nanoseconds.
@@ -55,19 +55,24 @@ pub(crate) fn start() {
 
 fn look_around(watches: &mut Vec<Watch>) {
     let vms = table::all();
-    watches.retain(|watch| vms.iter().any(|vm| vm.vm.id() == watch.vm));
+    watches.retain(|watch| vms.iter().any(|vm| watch.is_of(vm)));
     for vm in vms {
-        let id = vm.vm.id();
-        if !watches.iter().any(|watch| watch.vm == id) {
-            watches.push(Watch { vm: id, settled: false, restarts: Vec::new() });
+        if !watches.iter().any(|watch| watch.is_of(&vm)) {
+            let of = Arc::downgrade(&vm);
+            watches.push(Watch { of, settled: false, restarts: Vec::new() });
         }
-        if let Some(watch) = watches.iter_mut().find(|watch| watch.vm == id) {
+        if let Some(watch) = watches.iter_mut().find(|watch| watch.is_of(&vm)) {
             watch.look_at(&vm);
         }
     }
 }
 
 impl Watch {
+    /// Names and numbers are used again; this VM is not.
+    fn is_of(&self, vm: &Arc<Vm>) -> bool {
+        core::ptr::eq(self.of.as_ptr(), Arc::as_ptr(vm))
+    }
+
     fn look_at(&mut self, vm: &Arc<Vm>) {
         let State::Stopped(reason) = vm.vm.state() else {
             self.settled = false;

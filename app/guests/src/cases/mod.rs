@@ -6,6 +6,7 @@ mod hello;
 mod leak;
 mod memory;
 mod smp;
+mod spin;
 mod timer;
 mod uart;
 
@@ -41,9 +42,11 @@ pub(crate) enum Case {
     Leak,
     /// What operations cost.
     Bench,
+    /// Nothing, for ever.
+    Spin,
 }
 
-const CASES: [(&str, Case); 8] = [
+const CASES: [(&str, Case); 9] = [
     ("hello", Case::Hello),
     ("timer", Case::Timer),
     ("smp", Case::Smp),
@@ -52,6 +55,7 @@ const CASES: [(&str, Case); 8] = [
     ("gic", Case::Gic),
     ("leak", Case::Leak),
     ("bench", Case::Bench),
+    ("spin", Case::Spin),
 ];
 
 /// The running case's place in `CASES`, for interrupts and secondary CPUs.
@@ -86,6 +90,7 @@ impl Case {
             Case::Gic => gic::run(),
             Case::Leak => leak::run(board),
             Case::Bench => bench::run(board),
+            Case::Spin => spin::run(board),
         }
     }
 
@@ -97,7 +102,7 @@ impl Case {
             Case::Uart => uart::interrupt(intid),
             Case::Gic => gic::interrupt(intid),
             Case::Leak => leak::interrupt(intid),
-            Case::Hello | Case::Memory | Case::Bench => Completion::Done,
+            Case::Hello | Case::Memory | Case::Bench | Case::Spin => Completion::Done,
         }
     }
 }
@@ -113,7 +118,7 @@ extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
         Case::Smp => smp::secondary(number, context),
         Case::Gic => gic::secondary(),
         Case::Bench => bench::secondary(first_tick),
-        Case::Hello | Case::Timer | Case::Memory | Case::Uart | Case::Leak => {}
+        Case::Hello | Case::Timer | Case::Memory | Case::Uart | Case::Leak | Case::Spin => {}
     }
     loop {
         psci::cpu_off();

@@ -32,7 +32,8 @@ fn every_config_names_its_schema() {
             if path.extension().is_none_or(|extension| extension != "toml") {
                 continue;
             }
-            assert!(fs::read_to_string(&path).unwrap().starts_with(line), "{}", path.display());
+            let named = fs::read_to_string(&path).unwrap().starts_with(line);
+            assert!(named, "{} must begin with {line}", path.display());
         }
     }
 }
