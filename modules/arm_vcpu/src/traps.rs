@@ -33,6 +33,7 @@ impl Aarch64VCpu {
             // Nobody else is asked: what arrives meanwhile comes with an interrupt.
             self.ctx.set(rt, value);
             self.finish();
+            handler.settled();
             return Resume::Yes;
         }
         let exit = self.other_system_register(addr, rt, direction);

@@ -23,6 +23,10 @@ pub trait ExitHandler<A> {
     /// Handles one exit of `vcpu`.
     fn handle(&mut self, vcpu: &mut A, exit: AxVCpuExitReason) -> Resume;
 
+    /// An exit that the architecture has settled by itself: there is nothing left to do but count it.
+    #[inline(always)]
+    fn settled(&mut self) {}
+
     /// [`AxVCpuExitReason::MmioRead`].
     #[inline(always)]
     fn mmio_read(&mut self, vcpu: &mut A, addr: GuestPhysAddr, load: Load) -> Resume {

@@ -19,6 +19,7 @@ pub mod mpidr;
 mod plan;
 pub mod psci;
 mod run;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -33,6 +34,7 @@ pub use exit::{KICK_SGI, MAINTENANCE_PPI};
 pub use hal::{AxVMHal, VcpuPort};
 pub use lifecycle::{State, StopReason};
 pub use run::RunOptions;
+pub use stats::ExitKind;
 pub use vcpu::GuestCpu;
 pub use vm::{AxVM, AxVMRef, Boot, Departure, Ports, has_hardware_support};
 pub use vmid::used as vmids_in_use;

@@ -8,6 +8,7 @@ use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::exit::Flow;
+use crate::stats::ExitKind;
 use crate::vm::Seat;
 use crate::{AxVM, AxVMHal, GuestCpu};
 
@@ -105,12 +106,19 @@ impl<H: AxVMHal, A: GuestCpu> Running<'_, H, A> {
 /// The frequent exits go straight to what handles them; all go through the same functions.
 impl<H: AxVMHal, A: GuestCpu> ExitHandler<A> for Running<'_, H, A> {
     fn handle(&mut self, cpu: &mut A, exit: AxVCpuExitReason) -> Resume {
+        self.seat.exits.count(kind_of(&exit));
         let flow = self.vm.handle(cpu, self.vcpu, exit);
         self.follow(flow)
     }
 
     #[inline(always)]
+    fn settled(&mut self) {
+        self.seat.exits.count(ExitKind::Register);
+    }
+
+    #[inline(always)]
     fn mmio_read(&mut self, cpu: &mut A, addr: GuestPhysAddr, load: Load) -> Resume {
+        self.seat.exits.count(ExitKind::DeviceRead);
         self.vm.mmio_read(cpu, self.vcpu, &mut self.near, addr, load);
         self.resume()
     }
@@ -123,25 +131,56 @@ impl<H: AxVMHal, A: GuestCpu> ExitHandler<A> for Running<'_, H, A> {
         width: AccessWidth,
         data: u64,
     ) -> Resume {
+        self.seat.exits.count(ExitKind::DeviceWrite);
         self.vm.mmio_write(cpu, self.vcpu, &mut self.near, addr, width, data);
         self.resume()
     }
 
     #[inline(always)]
     fn hypercall(&mut self, cpu: &mut A, nr: u64, args: [u64; 6]) -> Resume {
+        self.seat.exits.count(ExitKind::Call);
         let flow = self.vm.call(cpu, self.vcpu, nr, args);
         self.follow(flow)
     }
 
     #[inline(always)]
     fn sys_reg_write(&mut self, cpu: &mut A, addr: SysRegAddr, value: u64) -> Resume {
+        self.seat.exits.count(ExitKind::Register);
         let flow = self.vm.write_register(cpu, self.vcpu, addr, value);
         self.follow(flow)
     }
 
     #[inline(always)]
     fn external_interrupt(&mut self, _cpu: &mut A, vector: u64) -> Resume {
+        self.seat.exits.count(ExitKind::Interrupt);
         let flow = self.vm.interrupt(vector, self.vcpu);
         self.follow(flow)
+    }
+}
+
+const fn kind_of(exit: &AxVCpuExitReason) -> ExitKind {
+    match exit {
+        AxVCpuExitReason::Hypercall { .. } => ExitKind::Call,
+        AxVCpuExitReason::MmioRead { .. } => ExitKind::DeviceRead,
+        AxVCpuExitReason::MmioWrite { .. } => ExitKind::DeviceWrite,
+        AxVCpuExitReason::SysRegRead { .. } | AxVCpuExitReason::SysRegWrite { .. } => {
+            ExitKind::Register
+        }
+        AxVCpuExitReason::ExternalInterrupt { .. }
+        | AxVCpuExitReason::AcknowledgedInterrupt { .. } => ExitKind::Interrupt,
+        AxVCpuExitReason::Halt => ExitKind::Wait,
+        AxVCpuExitReason::NestedPageFault { .. }
+        | AxVCpuExitReason::Undecoded { .. }
+        | AxVCpuExitReason::Fault(_) => ExitKind::Fault,
+        AxVCpuExitReason::IoRead { .. }
+        | AxVCpuExitReason::IoWrite { .. }
+        | AxVCpuExitReason::CpuUp { .. }
+        | AxVCpuExitReason::CpuDown { .. }
+        | AxVCpuExitReason::SystemDown
+        | AxVCpuExitReason::SystemReset
+        | AxVCpuExitReason::Nothing
+        | AxVCpuExitReason::FailEntry { .. }
+        | AxVCpuExitReason::SendIPI { .. }
+        | _ => ExitKind::Other,
     }
 }

@@ -18,6 +18,7 @@ use crate::lifecycle::{Event, State, StopReason};
 use crate::machine::Machine;
 use crate::mpidr::mpidr_of;
 use crate::psci::PowerState;
+use crate::stats::{ExitCounts, ExitKind};
 use crate::timer::PhysicalTimer;
 use crate::vcpu::LoadedWith;
 use crate::vmid::Vmid;
@@ -90,6 +91,7 @@ pub(crate) struct Seat<A: GuestCpu> {
     pub(crate) leave: AtomicBool,
     /// It is out of the guest and out of every CPU, and will go on.
     parked: AtomicBool,
+    pub(crate) exits: ExitCounts,
     pub(crate) timer: PhysicalTimer,
     /// The physical counter value at which the virtual timer ends the wait it halted for.
     pub(crate) wake_at: AtomicU64,
@@ -173,6 +175,14 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         self.machine.space.table_frames().saturating_mul(4096)
     }
 
+    /// How often vCPU `vcpu` has left the guest since the VM was started, and for what.
+    pub fn exits(&self, vcpu: usize) -> impl Iterator<Item = (ExitKind, u64)> {
+        let seat = self.vcpus.get(vcpu);
+        ExitKind::ALL
+            .into_iter()
+            .map(move |kind| (kind, seat.map_or(0, |seat| seat.exits.get(kind))))
+    }
+
     /// The windows its devices answer at.
     pub fn devices(&self) -> impl Iterator<Item = axdevice::Window<'_>> {
         self.machine.bus.windows()
@@ -229,6 +239,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         for seat in &self.vcpus {
             seat.leave.store(false, Ordering::Relaxed);
             seat.timer.reset();
+            seat.exits.reset();
         }
         self.counter_offset.store(A::counter(), Ordering::Relaxed);
         self.set_up_vcpu(0, start.entry, start.device_tree.as_usize() as u64)?;
@@ -466,6 +477,7 @@ impl<A: GuestCpu> Seat<A> {
             power: AtomicU8::new(PowerState::Off as u8),
             leave: AtomicBool::new(false),
             parked: AtomicBool::new(false),
+            exits: ExitCounts::default(),
             timer: PhysicalTimer::default(),
             wake_at: AtomicU64::new(0),
         })
