@@ -207,9 +207,28 @@ fn array(rows: &[Vec<Field>]) -> String {
     format!("[{}]", rows.iter().map(|row| object(row)).collect::<Vec<_>>().join(","))
 }
 
+/// Columns of a terminal.
+const COLUMNS: usize = 80;
+/// More registers than this stand side by side.
+const IN_A_COLUMN: usize = 8;
+
 fn lines_of(fields: &[Field]) -> String {
+    let is_register = |field: &Field| matches!(field.value, Value::Hex(_));
+    if fields.len() > IN_A_COLUMN && fields.iter().all(is_register) {
+        return grid_of(fields);
+    }
     let row = |field: &Field| [field.name.clone(), field.value.text()].into();
     table::table(&[], &fields.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Registers, as many in a line as there is room for.
+fn grid_of(fields: &[Field]) -> String {
+    let longest = fields.iter().map(|field| field.name.chars().count()).max().unwrap_or(0);
+    // Two blanks behind the name and the value, which has at most 18 characters; two before the line.
+    let per_line = ((COLUMNS - 2) / (longest + 22)).max(1);
+    let cells = |field: &Field| [field.name.clone(), field.value.text()];
+    let rows = fields.chunks(per_line).map(|line| line.iter().flat_map(cells).collect());
+    table::table(&[], &rows.collect::<Vec<_>>())
 }
 
 fn table_of(rows: &[Vec<Field>]) -> String {
@@ -241,6 +260,15 @@ mod tests {
         let expected = "exits/s  7\nup       -\ntwo words\n  NAME  SIZE\n  a\"b   1M\n  c     3\n\
                         regs\n  PC  0xffffffffffffffff\n";
         assert_eq!(text(&sections()), expected);
+    }
+
+    #[test]
+    fn many_registers_stand_side_by_side() {
+        let fields = (0..31).map(|n| Field::hex(format!("x{n}"), u64::MAX)).collect();
+        let shown = text(&[Section::fields("vcpu 0", fields)]);
+        assert_eq!(shown.lines().count(), 12);
+        assert!(shown.lines().all(|line| line.len() < COLUMNS), "{shown}");
+        assert!(shown.ends_with("\n  x30  0xffffffffffffffff\n"), "{shown}");
     }
 
     #[test]
