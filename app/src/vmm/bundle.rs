@@ -47,6 +47,11 @@ pub(crate) fn automatic() -> Vec<String> {
     vms.into_iter().filter(|vm| vm.autostart).map(|vm| vm.name).collect()
 }
 
+/// The board this image was made for.
+pub(crate) fn board() -> String {
+    index().map_or_else(|_| "unknown".into(), |index| index.board)
+}
+
 /// The names of all VM configurations.
 pub(crate) fn names() -> Vec<String> {
     let vms = index().map(|index| index.vms).unwrap_or_default();

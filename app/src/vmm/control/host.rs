@@ -8,14 +8,17 @@ use axshell::{Field, HostCpu};
 
 use super::load::Load;
 use crate::host::{cpu, memory};
-use crate::vmm::{VERSION, runner, table};
+use crate::vmm::time::now_ns;
+use crate::vmm::{VERSION, bundle, runner, table};
 
 pub(super) fn info() -> Vec<Field> {
     vec![
         Field::new("hypervisor", VERSION),
+        Field::new("board", bundle::board()),
         Field::new("architecture", "aarch64, GICv3"),
         Field::new("cpus", cpu::count()),
         Field::new("vms", table::all().len()),
+        Field::time("uptime", Some(now_ns())),
     ]
 }
 

@@ -1,7 +1,6 @@
 //! Looking into VMs: registers and memory.
 
 use alloc::format;
-use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -110,5 +109,5 @@ pub(super) fn read_memory(vm: &Vm, address: u64, buf: &mut [u8]) -> ControlResul
         ));
     }
     let read = vm.vm.read_guest(axaddrspace::GuestPhysAddr::from_usize(gpa), buf);
-    read.map_err(|error| ControlError::new(format!("{name}: {}", error.to_string())))
+    read.map_err(|error| ControlError::new(format!("{name}: {error}")))
 }

@@ -42,9 +42,8 @@ impl Load {
             Some((sample.at_ns, ran))
         };
         let started_ns = now_ns().saturating_sub(vm.uptime_ns()?);
-        let known = [&self.older, &self.newer].into_iter().filter_map(of);
-        let (at_ns, ran_ns) =
-            known.filter(|(at, _)| *at > started_ns).next().unwrap_or((started_ns, 0));
+        let mut known = [&self.older, &self.newer].into_iter().filter_map(of);
+        let (at_ns, ran_ns) = known.find(|(at, _)| *at > started_ns).unwrap_or((started_ns, 0));
         permille(ran_ns_of(vm).saturating_sub(ran_ns), now_ns().saturating_sub(at_ns))
     }
 

@@ -88,13 +88,11 @@ pub(super) fn reset(vm: &Vm) -> ControlResult<()> {
 pub(super) fn pause(vm: &Vm) -> ControlResult<()> {
     vm.vm.pause().map_err(|error| refusal(vm, &error))?;
     wait_until(vm, "paused", || vm.vm.state() != State::Pausing)?;
-    match vm.vm.state() {
-        State::Paused => Ok(()),
-        state => {
-            let name = vm.vm.name();
-            Err(ControlError::new(format!("{name} is {state}: its guest was on its way there")))
-        }
+    let state = vm.vm.state();
+    if state == State::Paused {
+        return Ok(());
     }
+    Err(ControlError::new(format!("{} is {state}: it was on its way there", vm.vm.name())))
 }
 
 /// Lets `vm` go on.
