@@ -1,7 +1,7 @@
 """The bundle: the VM configurations and the images they name, as one tar file the hypervisor reads.
 
-Layout: `index.toml` first, then `vms/NAME.toml` word for word, then `blobs/N-BASENAME`, each content once. The same
-input always gives the same bytes.
+Layout: `index.toml` first, then `vms/NAME.toml` and `scripts/NAME.axsh` word for word, then `blobs/N-BASENAME`, each content
+once. The same input always gives the same bytes.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from pathlib import Path
 from . import tree
 
 LIMIT_MIB = 110
+SCRIPTS = tree.TOP / "configs" / "scripts"
 IMAGE_KEYS = ["kernel", "kernel_path", "ramdisk", "ramdisk_path", "dtb", "dtb_path", "bios", "bios_path",
               "disk", "disk_path"]
 
@@ -156,6 +157,7 @@ def make(board: str, words: list[str], broken: bool = False, autostart: list[str
     blob_of, content = blobs(vms)
     entries = {"index.toml": index(board, vms, blob_of)}
     entries |= {f"vms/{vm.name}.toml": vm.text for vm in vms}
+    entries |= {f"scripts/{file.name}": file.read_bytes() for file in sorted(SCRIPTS.glob("*.axsh"))}
     bundle = pack(entries | content)
     if len(bundle) > LIMIT_MIB << 20:
         tree.die(f"the bundle is {len(bundle) >> 20} MiB and an image carries at most {LIMIT_MIB}; give it fewer VMs.")

@@ -14,10 +14,40 @@ use super::thread::{self, Bell, Rank};
 /// Input beyond this is dropped: nobody types that fast, and a paste must not take the host's heap.
 const INPUT_MAX: usize = 64 << 10;
 
+/// Ctrl-U: drops the line typed so far.
+const DROP_LINE: u8 = 0x15;
+
 /// Keys that were pressed and not read yet.
 struct Input {
     keys: SpinNoIrq<VecDeque<u8>>,
     bell: Bell,
+}
+
+/// Whether keys are being dropped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Overflow {
+    No,
+    /// Until a line ends and there is room again.
+    Dropping,
+}
+
+impl Overflow {
+    /// Keeps `key` if there is room. Where keys are missing, the line they are missing from goes as well: what is
+    /// left of two lines must not run as one.
+    fn push(&mut self, key: u8, keys: &mut VecDeque<u8>) {
+        match self {
+            Self::No if keys.len() + 1 < INPUT_MAX => keys.push_back(key),
+            Self::No => {
+                keys.push_back(DROP_LINE);
+                *self = Self::Dropping;
+            }
+            Self::Dropping => {
+                if matches!(key, b'\r' | b'\n') && keys.len() < INPUT_MAX / 2 {
+                    *self = Self::No;
+                }
+            }
+        }
+    }
 }
 
 /// The serial line.
@@ -44,6 +74,7 @@ impl SerialTerminal {
 /// Moves what is typed to where the shell waits with a time limit, which the host's console lacks.
 fn collect(source: &TaskConsoleInput, to: &Input) {
     let mut items = [RxItem::default(); 64];
+    let mut overflow = Overflow::No;
     loop {
         let Ok(count) = source.read(&mut items) else {
             thread::sleep(Duration::from_millis(10));
@@ -51,10 +82,8 @@ fn collect(source: &TaskConsoleInput, to: &Input) {
         };
         let mut keys = to.keys.lock();
         for item in items.iter().take(count) {
-            if let RxItem::Byte { byte, .. } = item
-                && keys.len() < INPUT_MAX
-            {
-                keys.push_back(*byte);
+            if let RxItem::Byte { byte, .. } = item {
+                overflow.push(*byte, &mut keys);
             }
         }
         drop(keys);

@@ -1,5 +1,7 @@
 //! Guest memory: a frame pool of Axle's own, claimed from ArceOS once, and the upkeep of caches and TLBs.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use ax_alloc::{UsageKind, global_allocator};
 use ax_hal::mem::{phys_to_virt, virt_to_phys};
 use axaddrspace::{
@@ -63,6 +65,16 @@ pub(crate) fn heap_use() -> (usize, usize) {
     (used, allocator.available_bytes())
 }
 
+/// After how many bytes of zeros somebody may be told.
+const ZERO_STEP: usize = 4 << 20;
+
+static ZEROED: AtomicU64 = AtomicU64::new(0);
+
+/// How many bytes were ever zeroed for guests.
+pub(crate) fn zeroed_bytes() -> u64 {
+    ZEROED.load(Ordering::Relaxed)
+}
+
 /// Guest frames, as the address spaces of VMs ask for them.
 pub(crate) struct GuestFrames;
 
@@ -85,8 +97,14 @@ impl PagingHandler for GuestFrames {
 impl GuestMemoryHal for GuestFrames {
     fn zero(base: HostPhysAddr, size: usize) {
         let start = Self::phys_to_virt(base).as_usize();
-        // SAFETY: frames come from the pool, which claimed them for guests alone, and ArceOS maps all RAM.
-        unsafe { arm_vcpu::cache::zero(start, size) };
+        let mut done = 0;
+        while done < size {
+            let bytes = ZERO_STEP.min(size - done);
+            // SAFETY: frames come from the pool, which claimed them for guests alone, and ArceOS maps all RAM.
+            unsafe { arm_vcpu::cache::zero(start + done, bytes) };
+            done += bytes;
+            ZEROED.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
     }
 
     fn publish(base: HostPhysAddr, size: usize) {

@@ -34,13 +34,13 @@ const fn fair(mode: FairMode) -> SchedulePolicy {
 
 const STACK_BYTES: usize = 128 << 10;
 
-/// Starts a thread; on CPU `cpu` only, if one is given.
+/// Starts a thread; on CPU `cpu` only, if one is given. False, and a line in the log, if the host cannot.
 pub(crate) fn spawn(
     name: impl Into<String>,
     rank: Rank,
     cpu: Option<usize>,
     body: impl FnOnce() + Send + 'static,
-) {
+) -> bool {
     let name = name.into();
     let mut builder =
         ax_runtime::thread::builder(name.clone()).stack_size(STACK_BYTES).policy(rank.policy());
@@ -49,9 +49,11 @@ pub(crate) fn spawn(
         only.insert(CpuId::new(u32::try_from(cpu).unwrap_or(0)));
         builder = builder.affinity(only);
     }
-    if let Err(error) = builder.spawn(body) {
+    let spawned = builder.spawn(body);
+    if let Err(error) = &spawned {
         log::error!("the host cannot start thread {name}: {error:?}");
     }
+    spawned.is_ok()
 }
 
 /// Ranks the calling thread.

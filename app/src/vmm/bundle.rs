@@ -47,10 +47,44 @@ pub(crate) fn automatic() -> Vec<String> {
     vms.into_iter().filter(|vm| vm.autostart).map(|vm| vm.name).collect()
 }
 
+/// The board this image was made for.
+pub(crate) fn board() -> String {
+    index().map_or_else(|_| "unknown".into(), |index| index.board)
+}
+
 /// The names of all VM configurations.
 pub(crate) fn names() -> Vec<String> {
     let vms = index().map(|index| index.vms).unwrap_or_default();
     vms.into_iter().map(|vm| vm.name).collect()
+}
+
+/// The folder that scripts are in.
+const SCRIPTS: &str = "scripts/";
+
+/// The names of all scripts.
+pub(crate) fn scripts() -> Vec<String> {
+    let Ok(archive) = TarArchiveRef::new(bytes()) else {
+        return Vec::new();
+    };
+    let name = |entry: tar_no_std::ArchiveEntry<'_>| {
+        let filename = entry.filename();
+        filename.as_str().ok()?.strip_prefix(SCRIPTS).map(String::from)
+    };
+    archive.entries().filter_map(name).collect()
+}
+
+/// The text of the script `name`, with or without its `.axsh`.
+///
+/// # Errors
+/// A text for the operator: there is no such script.
+pub(crate) fn script(name: &str) -> Result<String, String> {
+    let found =
+        text(&format!("{SCRIPTS}{name}")).or_else(|| text(&format!("{SCRIPTS}{name}.axsh")));
+    found.map(String::from).ok_or_else(|| {
+        let known = scripts();
+        let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+        format!("there is no script {name} in this image; there are: {known}")
+    })
 }
 
 /// The configuration called `name`, with its images.

@@ -18,12 +18,29 @@ struct Ring {
     bytes: Box<[u8]>,
     /// How many bytes were ever written.
     written: u64,
+    /// Where the output of its last run begins; none if it never ran.
+    start: Option<u64>,
 }
 
 impl History {
     pub(crate) fn new() -> Self {
         let bytes = vec![0; KEPT].into_boxed_slice();
-        Self { ring: SpinNoIrq::new(Ring { bytes, written: 0 }) }
+        Self { ring: SpinNoIrq::new(Ring { bytes, written: 0, start: None }) }
+    }
+
+    /// How many bytes were ever written.
+    pub(crate) fn written(&self) -> u64 {
+        self.ring.lock().written
+    }
+
+    /// Notes that the last run's output begins at `at`.
+    pub(crate) fn set_start(&self, at: u64) {
+        self.ring.lock().start = Some(at);
+    }
+
+    /// Where the output of the last run begins; none if there was none.
+    pub(crate) fn start(&self) -> Option<u64> {
+        self.ring.lock().start
     }
 
     /// Copies what stands at `cursor` into `out` and moves the cursor on; a cursor at what is gone

@@ -254,6 +254,7 @@ impl Runner {
         };
         seat.set_status(Status::Running);
         let start = physical_counter();
+        seat.set_runs_since_ns(ticks_to_ns(start));
         let slice = picked.slice_ns.map(|ns| start.wrapping_add(ns_to_ticks(ns)));
         let timers = [slice, self.first_deadline(), vm.vm.poll_timer(vcpu)];
         match timers.into_iter().flatten().min() {

@@ -16,6 +16,7 @@ use axvm::VcpuPort;
 use axvmconfig::AxVMCrateConfig;
 
 use super::runner::{self, VcpuKey};
+use super::time::now_ns;
 
 /// What a vCPU is doing, as its scheduler sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +40,10 @@ pub(crate) struct Seat {
     home: AtomicUsize,
     /// Its virtual run time while it is in no queue.
     vruntime_ns: AtomicU64,
-    /// Time it has run, in nanoseconds.
+    /// Time it has run, in nanoseconds, but for the present run.
     ran_ns: AtomicU64,
+    /// Since when it runs, in nanoseconds of the counter; 0 when it does not.
+    runs_since_ns: AtomicU64,
 }
 
 /// The places of one VM's vCPUs.
@@ -71,6 +74,7 @@ impl Seats {
                 home: AtomicUsize::new(home),
                 vruntime_ns: AtomicU64::new(0),
                 ran_ns: AtomicU64::new(0),
+                runs_since_ns: AtomicU64::new(0),
             });
         }
         runner::add_load(&seats.iter().map(Seat::home).collect::<Vec<_>>(), weight)?;
@@ -108,15 +112,23 @@ impl Seat {
         self.home.load(Ordering::Relaxed)
     }
 
+    /// Time it has run, in nanoseconds. While it comes back, it may miss the run that ends.
     pub(crate) fn ran_ns(&self) -> u64 {
-        self.ran_ns.load(Ordering::Relaxed)
+        let since = self.runs_since_ns.load(Ordering::Relaxed);
+        let now = if since == 0 { 0 } else { now_ns().saturating_sub(since) };
+        self.ran_ns.load(Ordering::Relaxed).saturating_add(now)
     }
 
     pub(crate) fn reset_ran_ns(&self) {
         self.ran_ns.store(0, Ordering::Relaxed);
     }
 
+    pub(crate) fn set_runs_since_ns(&self, ns: u64) {
+        self.runs_since_ns.store(ns, Ordering::Relaxed);
+    }
+
     pub(crate) fn add_ran_ns(&self, ns: u64) {
+        self.runs_since_ns.store(0, Ordering::Relaxed);
         self.ran_ns.fetch_add(ns, Ordering::Relaxed);
     }
 

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use arm_vcpu::Aarch64VCpu;
 use axshell::CreateOptions;
-use axvm::{AxVM, AxVMRef, Boot, Ports, State, StopReason};
+use axvm::{AxVM, AxVMError, AxVMRef, Boot, Images, Ports, State, VcpuPort};
 use axvmconfig::{AxVMCrateConfig, Overrides};
 use kspin::SpinNoIrq;
 
@@ -53,17 +53,29 @@ pub(crate) fn by_key(key: VcpuKey) -> Option<Arc<Vm>> {
 const HEAP_PER_VM: usize = 512 << 10;
 const HEAP_KEPT: usize = 8 << 20;
 
-/// Creates a VM from the configuration `file` of the bundle. Gives its name.
+/// The configuration `file` of the bundle with the operator's changes, and its images.
 ///
 /// # Errors
 /// A text for the operator.
-pub(crate) fn create(file: &str, options: &CreateOptions) -> Result<String, String> {
+pub(crate) fn config(
+    file: &str,
+    options: &CreateOptions,
+) -> Result<(AxVMCrateConfig, Images), String> {
     let (config, images) = bundle::open(file)?;
     let config = config.with_overrides(&Overrides {
         name: options.name.clone(),
         memory: options.memory_bytes,
         cpus: options.cpus,
     })?;
+    Ok((config, images))
+}
+
+/// Creates a VM from the configuration `file` of the bundle. Gives its name.
+///
+/// # Errors
+/// A text for the operator.
+pub(crate) fn create(file: &str, options: &CreateOptions) -> Result<String, String> {
+    let (config, images) = config(file, options)?;
     let name = config.base.name.clone();
     if by_name(&name).is_some() {
         return Err(format!("there is a VM {name} already; choose another with --name"));
@@ -113,7 +125,7 @@ pub(crate) fn start_automatic() {
     for file in bundle::automatic() {
         let started = create(&file, &CreateOptions::default())
             .and_then(|name| by_name(&name).ok_or(name))
-            .and_then(|vm| vm.start());
+            .and_then(|vm| vm.start().map_err(|error| format!("{error}")));
         if let Err(error) = started {
             notice::post(format!("{file} was not started: {error}"));
         }
@@ -150,21 +162,23 @@ impl Vm {
     /// Boots it.
     ///
     /// # Errors
-    /// A text for the operator.
-    pub(crate) fn start(&self) -> Result<(), String> {
+    /// What [`AxVM::boot`] gives.
+    pub(crate) fn start(&self) -> Result<(), AxVMError> {
         self.boot(Boot::Operator)
     }
 
     /// Boots it again because its guest asked for a reset, unless the operator has decided otherwise.
     ///
     /// # Errors
-    /// A text for the operator.
-    pub(crate) fn reset(&self) -> Result<(), String> {
+    /// What [`AxVM::boot`] gives.
+    pub(crate) fn reset(&self) -> Result<(), AxVMError> {
         self.boot(Boot::AfterReset)
     }
 
-    fn boot(&self, why: Boot) -> Result<(), String> {
-        self.vm.boot(why).map_err(|error| format!("{}: {error}", self.vm.name()))?;
+    fn boot(&self, why: Boot) -> Result<(), AxVMError> {
+        let said_before = self.console.written();
+        self.vm.boot(why)?;
+        self.console.set_start(said_before);
         self.started_ns.store(now_ns(), Ordering::Relaxed);
         for seat in self.seats.iter() {
             seat.reset_ran_ns();
@@ -172,14 +186,11 @@ impl Vm {
         Ok(())
     }
 
-    /// Asks it to stop; it has once [`is_out`](Self::is_out) says so.
-    ///
-    /// # Errors
-    /// A text for the operator.
-    pub(crate) fn request_stop(&self) -> Result<(), String> {
-        self.vm
-            .shutdown(StopReason::Operator)
-            .map_err(|error| format!("{}: {error}", self.vm.name()))
+    /// Lets vCPUs that are parked look whether they are to end.
+    pub(crate) fn unpark_all(&self) {
+        for vcpu in 0..self.vm.vcpu_num() {
+            self.seats.unpark(vcpu);
+        }
     }
 
     /// Whether all its vCPUs are out of the guest and out of every CPU.

@@ -3,8 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::cmd_machine::LEVELS;
-use crate::commands::{Arity, Command, Kind, Positional, continuations, find};
+use crate::cmd::machine::LEVELS;
+use crate::cmd::wait::STATES;
+use crate::command::{Command, Kind};
+use crate::commands::{continuations, find};
 use crate::control::VmControl;
 
 /// What the word at the end of a line may become.
@@ -61,19 +63,17 @@ fn arguments_of(
     if arguments.last().and_then(|last| option(last)).is_some_and(|last| last.value.is_some()) {
         return Vec::new();
     }
-    let Some(Positional { kind, arity, .. }) = command.positional else {
-        return options(command, arguments, partial);
-    };
-    if kind == Kind::Command {
-        return continuations(arguments).into_iter().map(String::from).collect();
+    let takes = |name: &str| option(name).is_some_and(|option| option.value.is_some());
+    let mut taken = 0;
+    let mut is_value = false;
+    for word in arguments {
+        taken += usize::from(!is_value && !word.starts_with('-'));
+        is_value = takes(word);
     }
-    if partial.starts_with('-') {
-        return options(command, arguments, partial);
-    }
-    let taken = arguments.iter().any(|word| !word.starts_with('-'));
-    match arity {
-        Arity::One | Arity::Optional if taken => Vec::new(),
-        Arity::One | Arity::Optional | Arity::Some | Arity::Any => values(kind, arguments, control),
+    match command.positional(taken).map(|positional| positional.kind) {
+        Some(Kind::Command) => continuations(arguments).into_iter().map(String::from).collect(),
+        Some(kind) if !partial.starts_with('-') => values(kind, arguments, control),
+        Some(_) | None => options(command, arguments, partial),
     }
 }
 
@@ -91,8 +91,10 @@ fn values(kind: Kind, arguments: &[&str], control: &dyn VmControl) -> Vec<String
     let mut values = match kind {
         Kind::Vm => control.names(),
         Kind::File => control.files(),
+        Kind::Script => control.scripts(),
+        Kind::State => STATES.map(String::from).into(),
         Kind::Level => LEVELS.map(String::from).into(),
-        Kind::Command | Kind::Raw => Vec::new(),
+        Kind::Command | Kind::Number | Kind::Raw => Vec::new(),
     };
     values.retain(|value| !arguments.contains(&value.as_str()));
     values

@@ -1,5 +1,6 @@
 //! A VM's console: attached to the terminal, or printed.
 
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,10 +18,25 @@ const POLL: Duration = Duration::from_millis(5);
 const MAX_UNTAKEN: usize = 1024;
 /// Bytes moved at a time in either direction.
 const CHUNK: usize = 256;
+/// After how many bytes without a pause the shell lets others have the CPU, whatever the guest still has to say: it
+/// goes before every guest.
+const BURST: usize = 16 << 10;
+/// The most that is replayed, in bytes and lines.
+const REPLAY_BYTES: u64 = 4 << 10;
+const REPLAY_LINES: usize = 50;
 /// What a terminal is told when a guest that sent escape sequences is left: plain text, and the cursor shown.
 const RESTORE: &[u8] = b"\x1b[0m\x1b[?25h";
 /// The most `vm log` keeps, in bytes.
 const MAX_LOG: usize = 1 << 20;
+
+/// What of the guest's earlier output is shown on attaching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replay {
+    /// The last lines since it was started.
+    Last,
+    /// All that is kept.
+    All,
+}
 
 /// What the keys of one round ask for.
 #[derive(PartialEq, Eq)]
@@ -52,15 +68,51 @@ pub(crate) fn check(session: &Session<'_>) -> Outcome {
 /// Connects the terminal with the console of `vm` until Ctrl-] or until the VM ends.
 ///
 /// What the VM wrote before comes first. Keys go to the guest as they are, what it writes comes as it is.
-pub(crate) fn attach(session: &mut Session<'_>, vm: &str) -> Outcome {
+pub(crate) fn attach(session: &mut Session<'_>, vm: &str, replay: Replay) -> Outcome {
+    let Some(start) = session.control.console_start(vm)? else {
+        let advice = format!("vm start {vm} --console does");
+        return Err(Failure::Failed(format!("{vm} was never started; {advice}")));
+    };
+    let cursor = match replay {
+        Replay::All => 0,
+        Replay::Last => replay_from(session, vm, start)?,
+    };
     session.say(format_args!("connected to {vm}; Ctrl-] detaches"));
-    let mut attached = Attached { cursor: 0, untaken: Vec::new(), escaped: false };
+    let mut attached = Attached { cursor, untaken: Vec::new(), escaped: false };
     let why = converse(session, vm, &mut attached);
     if attached.escaped {
         session.terminal.write(RESTORE);
     }
     session.say(format_args!("\n{}", why?));
     Ok(())
+}
+
+/// The cursor of the last lines that `vm` wrote since `start`.
+fn replay_from(session: &Session<'_>, vm: &str, start: u64) -> Result<u64, Failure> {
+    let mut tail: VecDeque<u8> = VecDeque::new();
+    let mut cursor = start;
+    let mut buf = [0; CHUNK];
+    // What is read at most is what is kept; a guest that writes on and on is not waited for.
+    for _ in 0..MAX_LOG / CHUNK {
+        let count = session.control.console_read(vm, &mut cursor, &mut buf)?;
+        if count == 0 {
+            break;
+        }
+        tail.extend(buf.get(..count).unwrap_or_default());
+        let extra = tail.len().saturating_sub(usize::try_from(REPLAY_BYTES).unwrap_or(0));
+        tail.drain(..extra);
+    }
+    let first = cursor.saturating_sub(tail.len() as u64);
+    let ends =
+        || tail.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at as u64);
+    // The last line may have no end yet.
+    let skipped = ends().count().saturating_sub(REPLAY_LINES);
+    if let Some(end) = skipped.checked_sub(1).and_then(|last| ends().nth(last)) {
+        return Ok(first + end + 1);
+    }
+    let is_cut = first > start;
+    let whole = ends().next().filter(|_| is_cut);
+    Ok(whole.map_or(first, |end| first + end + 1))
 }
 
 /// Moves keys and output until it is over; gives why.
@@ -70,21 +122,27 @@ fn converse(
     attached: &mut Attached,
 ) -> Result<String, Failure> {
     let mut wait = Duration::ZERO;
+    let mut burst = 0;
     loop {
         // Asked before reading, so that what it wrote last is not lost.
         let running = session.control.is_running(vm);
-        let keys = read_keys(session.terminal, wait, &mut attached.untaken);
+        let keys = read_keys(&mut session.terminal, wait, &mut attached.untaken);
         if keys == Keys::Detach {
             return Ok(format!("detached from {vm}"));
         }
         send(session, vm, attached);
         let wrote = receive(session, vm, attached)?;
-        if !running && !wrote {
-            let state = session.control.list().into_iter().find(|listed| listed.name == vm);
-            let state = state.map_or("gone".into(), |listed| listed.state);
+        if !running && wrote == 0 {
+            let state = session.state(vm);
             return Ok(format!("{vm} is not running ({state}); detached"));
         }
-        wait = if wrote || keys == Keys::Typed { Duration::ZERO } else { POLL };
+        burst += wrote;
+        let is_quiet = wrote == 0 && keys == Keys::None;
+        wait = if is_quiet || burst >= BURST { POLL } else { Duration::ZERO };
+        if !wait.is_zero() {
+            burst = 0;
+            session.control.tick();
+        }
     }
 }
 
@@ -102,14 +160,14 @@ fn send(session: &mut Session<'_>, vm: &str, attached: &mut Attached) {
     }
 }
 
-/// Shows a chunk of what the guest wrote; gives whether there was any.
-fn receive(session: &mut Session<'_>, vm: &str, attached: &mut Attached) -> ControlResult<bool> {
+/// Shows a chunk of what the guest wrote; gives how many bytes.
+fn receive(session: &mut Session<'_>, vm: &str, attached: &mut Attached) -> ControlResult<usize> {
     let mut buf = [0; CHUNK];
     let count = session.control.console_read(vm, &mut attached.cursor, &mut buf)?;
     let chunk = buf.get(..count).unwrap_or_default();
     attached.escaped |= chunk.contains(&0x1b);
     session.terminal.write(chunk);
-    Ok(count > 0)
+    Ok(count)
 }
 
 /// Adds the keys that are there to `untaken`; stops at Ctrl-], so that what follows goes to the shell.

@@ -7,6 +7,8 @@ use core::time::Duration;
 
 use log::LevelFilter;
 
+use crate::report::{Field, Section};
+
 /// Why the hypervisor did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlError {
@@ -93,31 +95,6 @@ pub struct VmSummary {
     pub exits_per_s: Option<u64>,
 }
 
-/// One named value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
-    /// What it is.
-    pub name: String,
-    /// How it is shown.
-    pub value: String,
-}
-
-impl Field {
-    /// `name` with `value`.
-    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), value: value.into() }
-    }
-}
-
-/// Named values under a title, as `vm show` prints them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Section {
-    /// The heading; empty for none.
-    pub title: String,
-    /// The values, in the order shown.
-    pub fields: Vec<Field>,
-}
-
 /// One line of `host cpus`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostCpu {
@@ -131,17 +108,57 @@ pub struct HostCpu {
     pub busy_permille: Option<u32>,
 }
 
+/// How far long work has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done: `zeroing memory`.
+    pub what: &'static str,
+    /// Bytes done.
+    pub done: u64,
+    /// Bytes there are; 0 when that is not known.
+    pub total: u64,
+    /// For how long it has been going on, in ns.
+    pub elapsed_ns: u64,
+}
+
+/// Told of progress a few times a second, by work that takes long enough to be wondered about.
+pub type OnProgress<'a> = &'a mut dyn FnMut(Progress);
+
+/// What a VM would be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The same for a person, in lines.
+    pub map: String,
+    /// Its memory, devices and images.
+    pub sections: Vec<Section>,
+    /// The guest's device tree as source, in lines.
+    pub device_tree: String,
+}
+
 /// The hypervisor as the shell sees it.
 ///
 /// `vm` is always the exact name of a VM that existed a moment ago; the shell has resolved ids and typos. Methods
 /// are called from the shell's thread and return within a bounded time.
 pub trait VmControl {
     /// Checks the config `file` of the bundle and creates a VM from it; gives its name.
-    fn create(&mut self, file: &str, options: &CreateOptions) -> ControlResult<String>;
+    fn create(
+        &mut self,
+        file: &str,
+        options: &CreateOptions,
+        progress: OnProgress<'_>,
+    ) -> ControlResult<String>;
+    /// Checks the config `file` of the bundle; gives what the VM would be.
+    fn plan(&self, file: &str, options: &CreateOptions) -> ControlResult<Plan>;
     /// Boots `vm`; on return [`is_running`](Self::is_running) is true, unless it has already ended.
-    fn start(&mut self, vm: &str) -> ControlResult<()>;
+    fn start(&mut self, vm: &str, progress: OnProgress<'_>) -> ControlResult<()>;
     /// Stops `vm`, and returns when it has stopped: `timeout` bounds only how long the guest is given.
     fn stop(&mut self, vm: &str, mode: StopMode, timeout: Duration) -> ControlResult<Stopped>;
+    /// Takes `vm` off the CPUs; returns when it is paused.
+    fn pause(&mut self, vm: &str) -> ControlResult<()>;
+    /// Lets the paused `vm` go on.
+    fn resume(&mut self, vm: &str) -> ControlResult<()>;
+    /// Ends what `vm` does and boots it again; returns when it runs.
+    fn reset(&mut self, vm: &str) -> ControlResult<()>;
     /// Deletes `vm` and gives back all it held.
     fn delete(&mut self, vm: &str, mode: DeleteMode) -> ControlResult<()>;
 
@@ -149,10 +166,22 @@ pub trait VmControl {
     fn list(&self) -> Vec<VmSummary>;
     /// All there is to say about `vm`.
     fn show(&self, vm: &str) -> ControlResult<Vec<Section>>;
+    /// What `vm` has done: run time, exits by reason, interrupts.
+    fn stats(&self, vm: &str) -> ControlResult<Vec<Section>>;
+    /// The last exits of a vCPU of `vm`, or of all of them, the newest last.
+    fn trace(&self, vm: &str, vcpu: Option<usize>) -> ControlResult<Vec<Section>>;
+    /// The registers of a vCPU of `vm`, or of all of them; refused while it runs.
+    fn registers(&self, vm: &str, vcpu: Option<usize>) -> ControlResult<Vec<Section>>;
+    /// Fills `buf` with the memory of `vm` from the guest-physical `address` on.
+    fn read_memory(&self, vm: &str, address: u64, buf: &mut [u8]) -> ControlResult<()>;
     /// The names of all VMs.
     fn names(&self) -> Vec<String>;
     /// The VM configs in the bundle.
     fn files(&self) -> Vec<String>;
+    /// The scripts in the bundle.
+    fn scripts(&self) -> Vec<String>;
+    /// The text of the script `name`.
+    fn script(&self, name: &str) -> ControlResult<String>;
     /// Whether `vm` exists and may still run guest code or write to its console.
     fn is_running(&self, vm: &str) -> bool;
 
@@ -163,6 +192,8 @@ pub trait VmControl {
     /// The cursor counts the bytes the VM has ever written. One that points to what is no longer kept, such as 0,
     /// reads from the oldest byte kept.
     fn console_read(&self, vm: &str, cursor: &mut u64, buf: &mut [u8]) -> ControlResult<usize>;
+    /// Where what `vm` wrote since its last start begins, as a cursor; `None` if it was never started.
+    fn console_start(&self, vm: &str) -> ControlResult<Option<u64>>;
 
     /// The level from which the host's log is shown.
     fn log_level(&self) -> LevelFilter;
@@ -179,6 +210,10 @@ pub trait VmControl {
     /// Name, version and build in one line.
     fn version(&self) -> String;
 
+    /// Called many times a second while the shell waits; keeps what shows recent load.
+    fn tick(&mut self) {}
+    /// Does nothing for `time`.
+    fn sleep(&mut self, time: Duration);
     /// The oldest notice not yet taken, one line: a VM died.
     fn take_notice(&mut self) -> Option<String>;
     /// Turns the machine off; may not return.

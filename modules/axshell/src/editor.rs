@@ -9,11 +9,12 @@ use alloc::string::String;
 use crate::history::History;
 use crate::key::{Decoder, Key};
 use crate::line::Line;
+use crate::search::Search;
 use crate::terminal::Terminal;
 
 const PROMPT: &str = "axle> ";
 /// Columns of the narrowest terminal that shows the row without wrapping it.
-const COLUMNS: usize = 80;
+pub(crate) const COLUMNS: usize = 80;
 /// Columns for the line itself; the last one stays free because writing there may wrap.
 const VISIBLE: usize = COLUMNS - PROMPT.len() - 1;
 
@@ -28,6 +29,8 @@ pub(crate) enum Event {
     TooLong,
     /// Tab.
     Complete,
+    /// The terminal said that it is one.
+    IsTerminal,
 }
 
 /// A line being edited, and the lines before it.
@@ -40,6 +43,8 @@ pub(crate) struct Editor {
     hidden: usize,
     /// Whether characters of this line were dropped.
     dropped: bool,
+    /// The search of Ctrl-R.
+    search: Option<Search>,
 }
 
 impl Editor {
@@ -50,6 +55,7 @@ impl Editor {
             decoder: Decoder::new(),
             hidden: 0,
             dropped: false,
+            search: None,
         }
     }
 
@@ -65,8 +71,11 @@ impl Editor {
 
     /// Takes one byte and shows what it changed.
     pub(crate) fn advance(&mut self, byte: u8, terminal: &mut dyn Terminal) -> Event {
-        match self.decoder.advance(byte) {
+        let key = self.decoder.advance(byte);
+        let key = key.and_then(|key| self.search_with(key, terminal));
+        match key {
             None => Event::Edited,
+            Some(Key::Attributes) => Event::IsTerminal,
             Some(Key::Enter) => self.enter(terminal),
             Some(Key::Tab) => Event::Complete,
             Some(Key::Char(c)) => {
@@ -99,6 +108,10 @@ impl Editor {
 
     /// Shows the prompt and the line in the row the cursor is in.
     pub(crate) fn draw(&mut self, terminal: &mut dyn Terminal) {
+        if let Some(search) = &self.search {
+            search.draw(&self.history, terminal);
+            return;
+        }
         let cursor = self.cursor();
         if !(self.hidden..=self.hidden + VISIBLE).contains(&cursor) {
             self.hidden = cursor.saturating_sub(VISIBLE / 2);
@@ -117,6 +130,49 @@ impl Editor {
     /// Characters before the cursor.
     fn cursor(&self) -> usize {
         self.line.before().chars().count()
+    }
+
+    /// Gives a running search its key, or the editor what is not for a search.
+    fn search_with(&mut self, key: Key, terminal: &mut dyn Terminal) -> Option<Key> {
+        if self.search.is_none() && key != Key::Search {
+            return Some(key);
+        }
+        if key == Key::Attributes {
+            return Some(key);
+        }
+        let mut search = self.search.take().unwrap_or_default();
+        if key == Key::Search {
+            search.older(&self.history);
+        } else if let Key::Char(c) = key {
+            search.add(c, &self.history);
+        } else if key == Key::Backspace {
+            search.remove(&self.history);
+        } else {
+            return self.end_search(&search, key, terminal);
+        }
+        if !search.is_found(&self.history) {
+            bell(terminal);
+        }
+        search.draw(&self.history, terminal);
+        self.search = Some(search);
+        None
+    }
+
+    /// Ends a search: Ctrl-C and Ctrl-G forget it, any other key is for the line found.
+    fn end_search(
+        &mut self,
+        search: &Search,
+        key: Key,
+        terminal: &mut dyn Terminal,
+    ) -> Option<Key> {
+        let is_forgotten = matches!(key, Key::Cancel | Key::Interrupt);
+        if let Some(found) = search.found(&self.history).filter(|_| !is_forgotten) {
+            self.line.set(found);
+            self.dropped = false;
+            self.history.leave();
+        }
+        self.draw(terminal);
+        (!is_forgotten).then_some(key)
     }
 
     fn insert(&mut self, c: char, terminal: &mut dyn Terminal) {
@@ -171,7 +227,14 @@ impl Editor {
             Key::KillToStart => self.line.kill_to_start(),
             Key::KillWord => self.line.kill_word(),
             Key::Redraw => {}
-            Key::Char(_) | Key::Enter | Key::Tab | Key::Interrupt | Key::Unknown => return false,
+            Key::Char(_)
+            | Key::Enter
+            | Key::Tab
+            | Key::Interrupt
+            | Key::Search
+            | Key::Cancel
+            | Key::Attributes
+            | Key::Unknown => return false,
         }
         true
     }

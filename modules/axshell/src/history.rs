@@ -55,6 +55,15 @@ impl History {
     }
 }
 
+impl History {
+    /// The newest line that contains `part` and is at least `skip` lines old, with how old it is.
+    pub(crate) fn search(&self, part: &str, skip: usize) -> Option<(usize, &str)> {
+        let lines = self.lines.iter().rev().enumerate().skip(skip);
+        let mut found = lines.filter(|(_, line)| line.contains(part));
+        found.next().map(|(age, line)| (age, line.as_str()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::format;
@@ -75,6 +84,18 @@ mod tests {
         assert_eq!(history.down(), Some("two"));
         assert_eq!(history.down(), Some("draft"));
         assert_eq!(history.down(), None);
+    }
+
+    #[test]
+    fn a_search_goes_from_the_newest_to_older_lines() {
+        let mut history = History::default();
+        for line in ["vm start a", "vm list", "vm start b"] {
+            history.add(line);
+        }
+        assert_eq!(history.search("start", 0), Some((0, "vm start b")));
+        assert_eq!(history.search("start", 1), Some((2, "vm start a")));
+        assert_eq!(history.search("start", 3), None);
+        assert_eq!(history.search("stop", 0), None);
     }
 
     #[test]

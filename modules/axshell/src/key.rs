@@ -25,6 +25,12 @@ pub(crate) enum Key {
     Redraw,
     Interrupt,
     EndOfInput,
+    /// Ctrl-R.
+    Search,
+    /// Ctrl-G.
+    Cancel,
+    /// The terminal says what it is (DA, ECMA-48 8.3.24).
+    Attributes,
     /// Something without a meaning here, or not UTF-8.
     Unknown,
 }
@@ -102,6 +108,7 @@ impl Decoder {
             0x04 => Key::EndOfInput,
             0x05 => Key::End,
             0x06 => Key::Right,
+            0x07 => Key::Cancel,
             0x08 | 0x7f => Key::Backspace,
             b'\t' => Key::Tab,
             b'\n' => Key::Enter,
@@ -113,6 +120,7 @@ impl Decoder {
             }
             0x0e => Key::Down,
             0x10 => Key::Up,
+            0x12 => Key::Search,
             0x15 => Key::KillToStart,
             0x17 => Key::KillWord,
             0x1b => {
@@ -192,6 +200,7 @@ fn csi_key(first: u16, with_ctrl: bool, byte: u8) -> Key {
         (b'~', 3) => Key::Delete,
         (b'~', 4 | 8) => Key::End,
         (b'~', _) => Key::Unknown,
+        (b'c', _) => Key::Attributes,
         _ => letter(byte, with_ctrl),
     }
 }
@@ -277,13 +286,12 @@ mod tests {
 
     #[test]
     fn unknown_and_broken_sequences_give_at_most_one_unknown() {
-        let cases: [&[u8]; 7] = [
+        let cases: [&[u8]; 6] = [
             b"\x1b[M",
             b"\x1b[R",
             b"\x1b[0;0R",
             b"\x1b[99999999999999999999~",
             b"\x1b[;;;;z",
-            b"\x1b[?1;2c",
             b"\x1bq",
         ];
         for bytes in cases {
@@ -293,6 +301,12 @@ mod tests {
         assert_eq!(keys(b"\x1bPdata\x1b\\a"), [Key::Char('a')]);
         assert_eq!(keys(b"\x1b[12\r"), [Key::Enter]);
         assert_eq!(keys(b"\x1b]endless\x03"), [Key::Interrupt]);
+    }
+
+    #[test]
+    fn what_a_terminal_says_of_itself_is_no_key() {
+        assert_eq!(keys(b"\x1b[?1;2c"), [Key::Attributes]);
+        assert_eq!(keys(b"\x1b[?64;1;2;6;9;15;22c"), [Key::Attributes]);
     }
 
     #[test]

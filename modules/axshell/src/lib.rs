@@ -2,18 +2,16 @@
 //!
 //! The shell knows nothing of how VMs are made. It asks a [`VmControl`], which the hypervisor implements, and talks
 //! through a [`Terminal`]. One table, [`COMMANDS`], gives names, usage, options and kinds of arguments, and help,
-//! parsing and completion all come from it. To add a command, write its function in the file of its group and add
-//! its entry to the table.
+//! parsing, completion and docs/shell.md all come from it. To add a command, write its function in `cmd/` and add its
+//! entry to the table.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
-mod cmd_host;
-mod cmd_machine;
-mod cmd_shell;
-mod cmd_vm;
+mod cmd;
+mod command;
 mod commands;
 mod complete;
 mod console;
@@ -21,9 +19,14 @@ mod control;
 mod editor;
 mod help;
 mod history;
+mod json;
 mod key;
+mod keyboard;
 mod line;
+mod meter;
 mod parse;
+mod report;
+mod search;
 mod session;
 mod shell;
 mod suggest;
@@ -35,12 +38,14 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use commands::{Arity, COMMANDS, Command, Kind, Opt, Positional};
+pub use command::{Arity, Command, Kind, Opt, Positional};
+pub use commands::COMMANDS;
 pub use control::{
-    ControlError, ControlResult, CreateOptions, DeleteMode, Field, HostCpu, Section, StopMode,
-    Stopped, VmControl, VmSummary,
+    ControlError, ControlResult, CreateOptions, DeleteMode, HostCpu, OnProgress, Plan, Progress,
+    StopMode, Stopped, VmControl, VmSummary,
 };
 pub use log::LevelFilter;
+pub use report::{Body, Field, Section, Value};
 pub use session::{Ended, Status};
 pub use shell::Shell;
 pub use terminal::{Capture, Terminal};

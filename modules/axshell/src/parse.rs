@@ -4,8 +4,10 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::commands::{Arity, COMMANDS, Command, Kind, Opt, Positional, continuations, find};
+use crate::command::{Arity, Command, Opt};
+use crate::commands::{COMMANDS, continuations, find};
 use crate::suggest::did_you_mean;
+use crate::words::shown;
 
 /// What a line asks for.
 #[derive(Debug)]
@@ -48,15 +50,48 @@ impl Parsed {
         let Some(text) = self.text(name) else {
             return Ok(None);
         };
-        let value = read(text).ok_or_else(|| format!("{name} wants {wanted}, not \"{text}\""))?;
-        Ok(Some(value))
+        self::value(name, text, wanted, read).map(Some)
     }
 
-    /// The only positional argument; the table says there is one.
-    pub(crate) fn only(&self) -> &str {
-        self.words.first().map_or("", String::as_str)
+    /// The first positional argument; the table says there is one.
+    pub(crate) fn first(&self) -> &str {
+        self.word(0)
+    }
+
+    /// Positional argument number `at`; empty if there are fewer.
+    pub(crate) fn word(&self, at: usize) -> &str {
+        self.words.get(at).map_or("", String::as_str)
+    }
+
+    /// Positional argument number `at` read by `read`; `name` is what the usage calls it.
+    ///
+    /// # Errors
+    /// A sentence that names it and `wanted`, when `read` cannot read it.
+    pub(crate) fn word_value<T>(
+        &self,
+        at: usize,
+        name: &str,
+        wanted: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, String> {
+        let Some(text) = self.words.get(at) else {
+            return Ok(None);
+        };
+        value(name, text, wanted, read).map(Some)
     }
 }
+
+fn value<T>(
+    name: &str,
+    text: &str,
+    wanted: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<T, String> {
+    read(text).ok_or_else(|| format!("{name} wants {wanted}, not \"{}\"", shown(text)))
+}
+
+/// The longest word a command other than `echo` takes, in bytes: no name is as long.
+const MAX_WORD: usize = 256;
 
 /// What `words`, at least one, ask for.
 ///
@@ -67,9 +102,12 @@ pub(crate) fn parse(words: &[String]) -> Result<Request, String> {
         return group(words);
     };
     let arguments = words.get(length..).unwrap_or_default();
-    let raw = command.positional.is_some_and(|taken| taken.kind == Kind::Raw);
+    let raw = command.is_raw();
     if asks_for_help(arguments, raw) {
         return Ok(Request::Help(words.get(..length).unwrap_or_default().into()));
+    }
+    if let Some(word) = arguments.iter().find(|word| !raw && word.len() > MAX_WORD) {
+        return Err(format!("\"{}\" is longer than anything there is", shown(word)));
     }
     let parsed = if raw {
         Parsed { words: arguments.into(), options: Vec::new() }
@@ -96,7 +134,8 @@ fn group(words: &[String]) -> Result<Request, String> {
     if following.is_empty() {
         let known = COMMANDS.iter().filter_map(|command| command.path.first().copied());
         let hint = did_you_mean(first, known);
-        return Err(format!("there is no command \"{first}\"{hint}{}", see_help(&hint, "help")));
+        let (first, see) = (shown(first), see_help(&hint, "help"));
+        return Err(format!("there is no command \"{first}\"{hint}{see}"));
     }
     match words.get(1).map(String::as_str) {
         Some("--help" | "-h") => Ok(Request::Help(alloc::vec![first.into()])),
@@ -106,9 +145,15 @@ fn group(words: &[String]) -> Result<Request, String> {
 }
 
 fn unknown_in_group(first: &str, second: &str) -> String {
-    let hint = did_you_mean(second, continuations(&[first]).into_iter());
+    let known: Vec<String> =
+        continuations(&[first]).iter().map(|next| format!("{first} {next}")).collect();
+    let typed = format!("{first} {second}");
+    // Measured by the second word alone, so that the first does not make up for a bad guess.
+    let near = did_you_mean(second, continuations(&[first]).into_iter());
+    let hint =
+        if near.is_empty() { near } else { did_you_mean(&typed, known.iter().map(String::as_str)) };
     let see = see_help(&hint, &format!("help {first}"));
-    format!("there is no command \"{first} {second}\"{hint}{see}")
+    format!("there is no command \"{}\"{hint}{see}", shown(&typed))
 }
 
 fn see_help(hint: &str, command: &str) -> String {
@@ -144,7 +189,8 @@ fn known_option(command: &'static Command, name: &str) -> Result<&'static Opt, S
     command.options.iter().find(|option| option.name == name).ok_or_else(|| {
         let path = command.path.join(" ");
         let hint = did_you_mean(name, command.options.iter().map(|option| option.name));
-        format!("{path} has no option {name}{hint}{}", see_help(&hint, &format!("help {path}")))
+        let see = see_help(&hint, &format!("help {path}"));
+        format!("{path} has no option {}{hint}{see}", shown(name))
     })
 }
 
@@ -174,18 +220,22 @@ fn check_count(
     words: &[String],
 ) -> Result<(), String> {
     let path = words.get(..length).unwrap_or_default().join(" ");
-    let Some(Positional { placeholder, arity, .. }) = command.positional else {
-        return match (arguments.first(), continuations(words.get(..length).unwrap_or_default())) {
-            (None, _) => Ok(()),
-            (Some(extra), more) if !more.is_empty() => Err(unknown_in_group(&path, extra)),
-            (Some(_), _) => Err(format!("{path} takes no arguments")),
-        };
-    };
-    match (arity, arguments.len()) {
-        (Arity::One | Arity::Some, 0) => {
-            Err(format!("{path} needs a {placeholder}; see help {path}"))
-        }
-        (Arity::One | Arity::Optional, 2..) => Err(format!("{path} takes only one {placeholder}")),
-        (Arity::One | Arity::Optional | Arity::Some | Arity::Any, _) => Ok(()),
+    let taken = command.positionals;
+    if let (Some(extra), true) = (arguments.first(), taken.is_empty()) {
+        return Err(if continuations(words.get(..length).unwrap_or_default()).is_empty() {
+            format!("{path} takes no arguments")
+        } else {
+            unknown_in_group(&path, extra)
+        });
     }
+    let is_needed = |arity| matches!(arity, Arity::One | Arity::Some);
+    if let Some(missing) = taken.get(arguments.len()).filter(|missing| is_needed(missing.arity)) {
+        return Err(format!("{path} needs a {}; see help {path}", missing.placeholder));
+    }
+    if arguments.len() > taken.len() && command.positional(arguments.len()).is_none() {
+        let names: Vec<&str> = taken.iter().map(|taken| taken.placeholder).collect();
+        let one = if names.len() == 1 { "only one " } else { "only " };
+        return Err(format!("{path} takes {one}{}", names.join(" ")));
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The shell: reads lines, runs commands, and says meanwhile what happened.
 
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use core::fmt::Write;
 use core::time::Duration;
@@ -8,9 +9,10 @@ use crate::complete::complete;
 use crate::control::VmControl;
 use crate::editor::{Editor, Event, bell, clear_row};
 use crate::help;
+use crate::keyboard::Keyboard;
 use crate::line::MAX_LINE_BYTES;
 use crate::parse::{Request, parse};
-use crate::session::{Ended, Failure, Outcome, Session, Status};
+use crate::session::{Ended, Failure, Outcome, Session, Settings, Status};
 use crate::terminal::{Terminal, Text};
 use crate::words;
 
@@ -22,24 +24,32 @@ const KEYS_PER_POLL: u32 = 64;
 const NOTICES_PER_POLL: usize = 8;
 /// The most candidates listed by a Tab.
 const MAX_CANDIDATES: usize = 64;
+/// Asks a terminal what it is (ECMA-48 8.3.24, DA). A script that answers nothing gets no colours.
+const WHAT_ARE_YOU: &[u8] = b"\x1b[c";
 
 /// A shell on one terminal.
 #[derive(Debug)]
 pub struct Shell<C: VmControl> {
     control: C,
     editor: Editor,
-    last: Status,
+    settings: Settings,
     ended: Option<Ended>,
+    /// Keys typed while a command ran.
+    ahead: VecDeque<u8>,
 }
 
 impl<C: VmControl> Shell<C> {
     /// A shell for `control`.
     pub fn new(control: C) -> Self {
-        Self { control, editor: Editor::new(), last: Status::Done, ended: None }
+        let settings = Settings { last: Status::Done, stops_at_failure: false, colours: false };
+        Self { control, editor: Editor::new(), settings, ended: None, ahead: VecDeque::new() }
     }
 
     /// Runs what is typed on `terminal` until the machine powers off or restarts.
     pub fn run(&mut self, terminal: &mut dyn Terminal) -> Ended {
+        if terminal.is_interactive() {
+            terminal.write(WHAT_ARE_YOU);
+        }
         loop {
             let line = self.read_line(terminal);
             self.execute(&line, terminal);
@@ -53,19 +63,17 @@ impl<C: VmControl> Shell<C> {
     ///
     /// A blank line or a comment changes nothing and gives the last status.
     pub fn execute(&mut self, line: &str, terminal: &mut dyn Terminal) -> Status {
-        let mut session =
-            Session { control: &mut self.control, terminal, last: self.last, ended: None };
-        let outcome = match words::split(line) {
-            Ok(words) if words.is_empty() => return self.last,
-            Ok(words) => run(&mut session, &words),
-            Err(message) => Err(Failure::Usage(message.into())),
+        let mut session = Session {
+            control: &mut self.control,
+            terminal: Keyboard { terminal, ahead: &mut self.ahead, scripted: false },
+            settings: self.settings,
+            ended: None,
+            depth: 0,
         };
-        self.last = match outcome {
-            Ok(()) => Status::Done,
-            Err(failure) => session.report(failure),
-        };
+        run_line(&mut session, line);
+        self.settings = session.settings;
         self.ended = session.ended;
-        self.last
+        self.settings.last
     }
 
     /// What the shell controls.
@@ -79,25 +87,28 @@ impl<C: VmControl> Shell<C> {
         self.editor.draw(terminal);
         let mut keys = 0;
         loop {
-            let mut key = [0];
-            let came = terminal.read(&mut key, POLL) > 0;
-            keys = if came { keys + 1 } else { KEYS_PER_POLL };
+            let key = match self.ahead.pop_front() {
+                Some(key) => Some(key),
+                None => read_key(terminal),
+            };
+            keys = if key.is_some() { keys + 1 } else { KEYS_PER_POLL };
             if keys >= KEYS_PER_POLL {
                 keys = 0;
+                self.control.tick();
                 if self.show_notices(terminal) {
                     self.editor.draw(terminal);
                 }
             }
-            if !came {
+            let Some(key) = key else {
                 self.editor.idle();
                 continue;
-            }
-            let [key] = key;
+            };
             match self.editor.advance(key, terminal) {
                 Event::Edited => {}
                 Event::Entered(line) => return line,
                 Event::TooLong => self.refuse(terminal),
                 Event::Complete => self.complete(terminal),
+                Event::IsTerminal => self.settings.colours = true,
             }
         }
     }
@@ -120,7 +131,7 @@ impl<C: VmControl> Shell<C> {
     }
 
     fn refuse(&mut self, terminal: &mut dyn Terminal) {
-        self.last = Status::Usage;
+        self.settings.last = Status::Usage;
         let message = "error: the line was not run, because a line has at most";
         let _ = writeln!(Text(terminal), "{message} {MAX_LINE_BYTES} bytes");
         self.editor.draw(terminal);
@@ -145,6 +156,27 @@ impl<C: VmControl> Shell<C> {
             self.editor.draw(terminal);
         }
     }
+}
+
+fn read_key(terminal: &mut dyn Terminal) -> Option<u8> {
+    let mut key = [0];
+    let count = terminal.read(&mut key, POLL);
+    let [key] = key;
+    (count > 0).then_some(key)
+}
+
+/// Runs one line, says what is wrong with it, and keeps its status. A blank line has none and leaves the last one.
+pub(crate) fn run_line(session: &mut Session<'_>, line: &str) -> Option<Status> {
+    let outcome = match words::split(line) {
+        Ok(words) if words.is_empty() => return None,
+        Ok(words) => run(session, &words),
+        Err(message) => Err(Failure::Usage(message.into())),
+    };
+    session.settings.last = match outcome {
+        Ok(()) => Status::Done,
+        Err(failure) => session.report(failure),
+    };
+    Some(session.settings.last)
 }
 
 /// Runs the command that `words`, at least one, name.

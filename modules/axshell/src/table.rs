@@ -3,8 +3,6 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::control::Field;
-
 /// Lines of `rows` under `head`, unless that is empty, with columns as wide as their widest cell.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = head.iter().map(|cell| String::from(*cell)).collect();
@@ -29,13 +27,6 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
-}
-
-/// Lines of `fields`, each indented by `indent`.
-pub(crate) fn fields(indent: &str, fields: &[Field]) -> String {
-    let row =
-        |field: &Field| [alloc::format!("{indent}{}", field.name), field.value.clone()].into();
-    table(&[], &fields.iter().map(row).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

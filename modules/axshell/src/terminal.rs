@@ -15,7 +15,7 @@ pub trait Terminal {
     /// Writes all of `bytes` as they are.
     fn write(&mut self, bytes: &[u8]);
 
-    /// Whether somebody types; without, commands that need keys refuse.
+    /// Whether somebody types; without, commands that need keys refuse, and nothing is coloured.
     fn is_interactive(&self) -> bool {
         true
     }

@@ -27,6 +27,21 @@ pub(crate) fn parse_number(text: &str) -> Option<u64> {
     if text.starts_with('+') { None } else { text.parse().ok() }
 }
 
+/// The number `text` means: decimal digits, or hexadecimal ones behind `0x`.
+pub(crate) fn parse_address(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) if digits.starts_with('+') => None,
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => parse_number(text),
+    }
+}
+
+/// `bytes` in whole units of the largest that leaves at least one.
+pub(crate) fn rounded(bytes: u64) -> String {
+    let unit = SIZES.into_iter().rev().find(|(_, shift)| bytes >> shift > 0);
+    unit.map_or_else(|| format!("{bytes}"), |(unit, shift)| format!("{}{unit}", bytes >> shift))
+}
+
 /// `bytes` with the largest unit that leaves a whole number, or one decimal when that number gets long.
 pub(crate) fn size(bytes: u64) -> String {
     for (unit, shift) in SIZES.into_iter().rev() {
@@ -71,6 +86,17 @@ mod tests {
         for bad in ["", "M", "-1M", "+1M", "1.5G", "1MM", "99999999999T", "5€", "€"] {
             assert_eq!(parse_size(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn addresses_are_decimal_or_hexadecimal() {
+        assert_eq!(parse_address("0x4000_0000"), None);
+        assert_eq!(parse_address("0x40000000"), Some(1 << 30));
+        assert_eq!(parse_address("4096"), Some(4096));
+        for bad in ["", "0x", "0x+1", "-1", "0x10000000000000000", "x"] {
+            assert_eq!(parse_address(bad), None, "{bad}");
+        }
+        assert_eq!((rounded(1), rounded((3 << 20) + 5)), ("1".into(), "3M".into()));
     }
 
     #[test]

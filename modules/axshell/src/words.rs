@@ -39,6 +39,19 @@ fn word(rest: &mut core::iter::Peekable<core::str::Chars<'_>>) -> Result<String,
     if quote.is_some() { Err("a quote is not closed") } else { Ok(word) }
 }
 
+/// The most characters of a typed word that a message repeats.
+const MAX_SHOWN: usize = 40;
+
+/// `word` as a message repeats it: not long, in one line.
+pub(crate) fn shown(word: &str) -> String {
+    let printable = |c: char| if c.is_control() { '?' } else { c };
+    let mut text: String = word.chars().take(MAX_SHOWN).map(printable).collect();
+    if word.chars().nth(MAX_SHOWN).is_some() {
+        text += "...";
+    }
+    text
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -58,6 +71,12 @@ mod tests {
     #[test]
     fn comments_end_the_line_only_at_the_start_of_a_word() {
         assert_eq!(split("echo a#b # c 'd").unwrap(), ["echo", "a#b"]);
+    }
+
+    #[test]
+    fn a_message_repeats_a_word_in_one_short_line() {
+        assert_eq!(shown("a\nb\u{9b}"), "a?b?");
+        assert_eq!(shown(&"é".repeat(1000)), "é".repeat(MAX_SHOWN) + "...");
     }
 
     #[test]

@@ -50,7 +50,7 @@ fn a_guest_that_takes_keys_slowly_gets_all_of_them_in_order() {
 #[test]
 fn a_guest_that_takes_nothing_neither_grows_the_shell_nor_keeps_it() {
     let mut screen = Screen::typing(b"vm console linux\r");
-    screen.then(&[b'x'; 100_000]).then(b"\x1dpoweroff\r");
+    screen.then(&[b'#'; 100_000]).then(b"\x1dpoweroff\r");
     let fake = Fake { takes: Some(0), ..running("linux", b"") };
     Shell::new(fake).run(&mut screen);
     assert!(screen.bells > 0);
@@ -98,4 +98,80 @@ fn colours_a_guest_leaves_behind_are_reset() {
     screen.pause().pause().then(b"\x1dpoweroff\r");
     Shell::new(running("linux", b"\x1b[31mr")).run(&mut screen);
     assert!(String::from_utf8_lossy(&screen.raw).contains("\x1b[0m\x1b[?25h\r\ndetached"));
+}
+
+/// What attaching with `command` to a VM that wrote `output`, its last run from `start` on, shows.
+fn attached(command: &str, output: &[u8], start: Option<u64>) -> String {
+    let mut screen = Screen::typing(format!("{command}\r").as_bytes());
+    for _ in 0..2000 {
+        screen.pause();
+    }
+    screen.then(b"\x1dpoweroff\r");
+    let mut fake = running("linux", output);
+    fake.vms[0].start = start;
+    Shell::new(fake).run(&mut screen);
+    screen.text()
+}
+
+#[test]
+fn attaching_replays_what_was_said_since_the_last_start() {
+    let shown = attached("vm console linux", b"first run\r\nsecond run\r\n", Some(11));
+    assert!(shown.contains("detaches\nsecond run\n"), "{shown}");
+    let shown = attached("vm console linux --all", b"first run\r\nsecond run\r\n", Some(11));
+    assert!(shown.contains("detaches\nfirst run\nsecond run\n"), "{shown}");
+}
+
+#[test]
+fn attaching_replays_fifty_lines_or_four_kilobytes_at_most() {
+    let lines: String = (0..200).map(|n| format!("line {n}\r\n")).collect();
+    let shown = attached("vm console linux", format!("{lines}login: ").as_bytes(), Some(0));
+    assert!(shown.contains("detaches\nline 150\n"), "{shown}");
+    assert!(shown.contains("line 199\nlogin:"), "{shown}");
+    let long: String = (0..20).map(|n| format!("{n}{}\r\n", "#".repeat(1000))).collect();
+    let shown = attached("vm console linux", long.as_bytes(), Some(0));
+    assert!(shown.contains("detaches\n16###"), "{}", &shown[..200]);
+    let endless = "#".repeat(20_000);
+    let shown = attached("vm console linux", endless.as_bytes(), Some(0));
+    assert_eq!(shown.matches('#').count(), 4096);
+}
+
+#[test]
+fn a_vm_that_was_never_started_has_no_console() {
+    let shown = attached("vm console linux", b"", None);
+    assert!(shown.contains("error: linux was never started; vm start linux --console does\n"));
+}
+
+/// A terminal that counts for how much output nobody else could run.
+struct Watch {
+    screen: Screen,
+    since_wait: usize,
+    most: usize,
+}
+
+impl Terminal for Watch {
+    fn read(&mut self, buf: &mut [u8], timeout: Duration) -> usize {
+        if !timeout.is_zero() {
+            self.since_wait = 0;
+        }
+        self.screen.read(buf, timeout)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.since_wait += bytes.len();
+        self.most = self.most.max(self.since_wait);
+        self.screen.write(bytes);
+    }
+}
+
+#[test]
+fn a_guest_that_writes_without_end_leaves_the_cpu_to_others_now_and_then() {
+    let mut screen = Screen::typing(b"vm console linux --all\r");
+    for _ in 0..20_000 {
+        screen.pause();
+    }
+    screen.then(b"\x1dpoweroff\r");
+    let mut watch = Watch { screen, since_wait: 0, most: 0 };
+    Shell::new(running("linux", &[b'#'; 100_000])).run(&mut watch);
+    assert!(watch.most > 10 << 10 && watch.most < 20 << 10, "{}", watch.most);
+    assert_eq!(watch.screen.text().matches('#').count(), 100_000);
 }

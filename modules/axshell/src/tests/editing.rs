@@ -55,6 +55,32 @@ fn history_comes_with_up_and_down_and_keeps_the_draft() {
 }
 
 #[test]
+fn ctrl_r_finds_older_lines_and_enter_runs_the_one_shown() {
+    let typed_before = b"echo one\recho two\rstatus\r";
+    let after = |keys: &[u8]| row_after(&[typed_before.as_slice(), keys].concat());
+    assert_eq!(after(b"dra\x12ec"), "search \"ec\": echo two|");
+    assert_eq!(after(b"\x12ec\x12"), "search \"ec\": echo one|");
+    assert_eq!(after(b"\x12ec\x12\x12"), "search \"ec\": echo one|");
+    assert_eq!(after(b"\x12two\x7f\x7f\x7fs"), "search \"s\": status|");
+    assert_eq!(after(b"\x12xyz"), "search \"xyz\": |");
+    assert_eq!(after(b"dra\x12ec\x07f"), "axle> draf|");
+    assert_eq!(after(b"dra\x12ec\x03"), "axle> dra|");
+    assert_eq!(after(b"\x12one\x1b[D"), "axle> echo on|e");
+    assert_eq!(after(b"\x12one\x05!"), "axle> echo one!|");
+    assert_eq!(typed(b"echo found\recho b\r\x12fou\r").text().matches("\nfound\n").count(), 2);
+    assert!(typed(b"\x12nothing\recho fine\r").text().contains("\nfine\n"));
+}
+
+#[test]
+fn a_search_survives_any_keys() {
+    let mut keys = b"echo a\r\x12".to_vec();
+    keys.extend(std::iter::repeat_n("é".as_bytes(), 5000).flatten());
+    keys.extend(b"\x12\x12\xff\xfe\x1b[99~\x03\x12\x12\t\r\x12\x1b\x1b\r");
+    keys.extend(b"\x07echo alive\r");
+    assert!(typed(&keys).text().contains("\nalive\n"));
+}
+
+#[test]
 fn a_long_line_scrolls_within_its_row_and_runs_whole() {
     let long: String = (0..120).map(|n| char::from(b'a' + n % 26)).collect();
     let (end, start) = (row_after(long.as_bytes()), row_after(format!("{long}\x01").as_bytes()));
@@ -131,12 +157,13 @@ fn a_notice_comes_even_while_keys_never_pause() {
 fn completion_knows_commands_options_vms_files_and_levels() {
     let mut fake = Fake::with(&["linux", "linux-2", "hello", "odd name"]);
     fake.vms[0].running = true;
-    let cases: [(&str, &str, &[&str]); 20] = [
+    fake.scripts.push(("boot.axsh", String::new()));
+    let cases: [(&str, &str, &[&str]); 26] = [
         ("v", "", &["version", "vm"]),
         ("vm", " ", &["vm"]),
         ("up", "time ", &["uptime"]),
-        ("vm st", "", &["start", "stop"]),
-        ("vm sta", "rt ", &["start"]),
+        ("vm st", "", &["start", "stats", "stop"]),
+        ("vm star", "t ", &["start"]),
         ("vm bo", "ot ", &["boot"]),
         ("vm start l", "inux", &["linux", "linux-2"]),
         ("vm start linux ", "", &["hello", "linux-2"]),
@@ -152,6 +179,12 @@ fn completion_knows_commands_options_vms_files_and_levels() {
         ("help vm del", "ete ", &["delete"]),
         ("host ", "", &["cpus", "info", "mem"]),
         ("nonsense ", "", &[]),
+        ("vm wait li", "nux", &["linux", "linux-2"]),
+        ("vm wait linux pa", "used ", &["paused"]),
+        ("wait --timeout 1s hello run", "ning ", &["running"]),
+        ("vm dump linux 0", "", &[]),
+        ("source b", "oot.axsh ", &["boot.axsh"]),
+        ("vm regs linux --p", "ause ", &["--pause"]),
     ];
     for (before, suffix, candidates) in cases {
         let completion = complete(before, &fake);
@@ -193,6 +226,68 @@ fn completion_survives_any_text() {
     {
         complete(before, &fake);
     }
+}
+
+#[test]
+fn keys_typed_while_a_command_runs_are_the_next_line_and_ctrl_c_drops_them() {
+    let screen = typed_slowly(Fake::default(), b"sleep 100ms\recho next\r");
+    assert!(
+        screen.text().contains("axle> sleep 100ms\naxle> echo next\nnext\n"),
+        "{}",
+        screen.text()
+    );
+    let screen = typed_slowly(Fake::default(), b"sleep 1h\recho dropped\r\x03echo kept\r");
+    assert!(screen.text().contains("sleep 1h\nerror: interrupted\naxle> echo kept\nkept\n"));
+}
+
+#[test]
+fn a_terminal_that_answers_gets_colours_and_a_script_does_not() {
+    let silent = typed(b"nonsense\r");
+    assert!(!String::from_utf8_lossy(&silent.raw).contains("\x1b[31m"));
+    let answering = typed(b"\x1b[?62;22cnonsense\r");
+    assert!(String::from_utf8_lossy(&answering.raw).contains("\x1b[31merror:\x1b[0m there is no"));
+    assert_eq!(answering.bells, 0);
+    let mut shell = Shell::new(Fake::with(&["linux"]));
+    execute(&mut shell, "set colour on");
+    assert_eq!(execute(&mut shell, "vm lits").1.matches('\x1b').count(), 0);
+    let fake = Fake { scripts: [("a", "nonsense".into())].into(), ..Fake::default() };
+    let scripted = typed_slowly(fake, b"\x1b[?1;2csource a\r");
+    assert!(!String::from_utf8_lossy(&scripted.raw).contains("\x1b[31m"));
+}
+
+#[test]
+fn long_work_shows_how_it_gets_on_in_a_row_that_goes_away() {
+    let progress = [
+        Progress {
+            what: "zeroing memory",
+            done: 1 << 30,
+            total: 4 << 30,
+            elapsed_ns: 2_000_000_000,
+        },
+        Progress { what: "loading", done: 0, total: 0, elapsed_ns: 3_000_000_000 },
+    ];
+    let fake = Fake { progress: progress.into(), ..Fake::default() };
+    let (screen, _) = typed_for(fake, b"vm create hello.toml\r");
+    let raw = String::from_utf8_lossy(&screen.raw);
+    assert!(
+        raw.contains("zeroing memory: 1G of 4G (25%), 2.0s\r\x1b[Kloading: 3.0s\r\x1b[K"),
+        "{raw}"
+    );
+    assert!(screen.text().contains("axle> vm create hello.toml\ncreated hello\n"));
+    let fake = Fake { progress: progress.into(), ..Fake::default() };
+    assert_eq!(execute(&mut Shell::new(fake), "vm create hello.toml").1, "created hello\n");
+}
+
+#[test]
+fn a_megabyte_of_pasted_commands_is_run_line_by_line() {
+    let paste = b"echo paste\r".repeat((1 << 20) / 11);
+    let mut keys = paste.clone();
+    keys.extend(b"echo alive\r");
+    assert!(
+        typed(&keys)
+            .text()
+            .ends_with("echo alive\nalive\naxle> ^C\naxle> poweroff\npowering off\n")
+    );
 }
 
 #[test]

@@ -6,8 +6,12 @@ extern crate std;
 
 mod commands;
 mod console;
+mod docs;
 mod editing;
+mod looking;
+mod scripts;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::format;
 use std::string::{String, ToString};
@@ -25,6 +29,9 @@ struct Vm {
     output: Vec<u8>,
     /// What was typed.
     input: Vec<u8>,
+    paused: bool,
+    /// Where its last run began in its output; `None` if it never ran.
+    start: Option<u64>,
 }
 
 /// A hypervisor of plain data. Its guests echo what can be seen, and end at a Ctrl-D.
@@ -39,11 +46,19 @@ struct Fake {
     /// How many keys a guest takes at a time; `None` for any number.
     takes: Option<usize>,
     level: Option<LevelFilter>,
+    /// A clock that goes on by 10 ms whenever somebody looks at it.
+    clock_ns: Cell<u64>,
+    /// Scripts by name.
+    scripts: Vec<(&'static str, String)>,
+    /// What is reported of long work.
+    progress: Vec<Progress>,
+    /// Before which number of looks at the list a paused VM starts to run.
+    wakes_at: Cell<Option<usize>>,
 }
 
 impl Fake {
     fn with(names: &[&str]) -> Self {
-        let vm = |name: &&str| Vm { name: name.to_string(), ..Vm::default() };
+        let vm = |name: &&str| Vm { name: name.to_string(), start: Some(0), ..Vm::default() };
         Self { vms: names.iter().map(vm).collect(), ..Self::default() }
     }
 
@@ -54,7 +69,13 @@ impl Fake {
 }
 
 impl VmControl for Fake {
-    fn create(&mut self, file: &str, options: &CreateOptions) -> ControlResult<String> {
+    fn create(
+        &mut self,
+        file: &str,
+        options: &CreateOptions,
+        on: OnProgress<'_>,
+    ) -> ControlResult<String> {
+        self.progress.iter().for_each(|progress| on(*progress));
         if !self.files().contains(&file.to_string()) {
             return Err(ControlError::new(format!("there is no config {file} in the bundle")));
         }
@@ -67,12 +88,23 @@ impl VmControl for Fake {
         Ok(name)
     }
 
-    fn start(&mut self, vm: &str) -> ControlResult<()> {
+    fn plan(&self, file: &str, options: &CreateOptions) -> ControlResult<Plan> {
+        let name = options.name.clone().unwrap_or(file.into());
+        Ok(Plan {
+            map: format!("{name}: 1 vCPU\n  memory"),
+            sections: [Section::fields("", [Field::new("name", name)].into())].into(),
+            device_tree: "/dts-v1/;\n/ {\n};".into(),
+        })
+    }
+
+    fn start(&mut self, vm: &str, on: OnProgress<'_>) -> ControlResult<()> {
+        self.progress.iter().for_each(|progress| on(*progress));
         let vm = self.vm(vm)?;
         if vm.running {
             return Err(ControlError::new(format!("{} is running already", vm.name)));
         }
         vm.running = true;
+        vm.start = Some(vm.output.len() as u64);
         vm.output.extend(b"booted\r\n");
         Ok(())
     }
@@ -84,8 +116,38 @@ impl VmControl for Fake {
             return Err(ControlError::new(format!("{} is not running", vm.name)));
         }
         vm.running = false;
-        let deaf = mode == StopMode::Force || vm.name == "deaf";
-        Ok(if deaf { Stopped::Refused } else { Stopped::Itself })
+        Ok(match mode {
+            StopMode::Force => Stopped::Forced,
+            StopMode::Ask if vm.name == "deaf" => Stopped::Refused,
+            StopMode::Ask => Stopped::Itself,
+        })
+    }
+
+    fn pause(&mut self, vm: &str) -> ControlResult<()> {
+        let vm = self.vm(vm)?;
+        if !vm.running || vm.paused {
+            return Err(ControlError::new(format!("{} does not run", vm.name)));
+        }
+        vm.paused = true;
+        Ok(())
+    }
+
+    fn resume(&mut self, vm: &str) -> ControlResult<()> {
+        let vm = self.vm(vm)?;
+        if !core::mem::take(&mut vm.paused) {
+            return Err(ControlError::new(format!("{} is not paused", vm.name)));
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self, vm: &str) -> ControlResult<()> {
+        self.asked.push(format!("reset {vm}"));
+        let vm = self.vm(vm)?;
+        if !vm.running {
+            return Err(ControlError::new(format!("{} is not running", vm.name)));
+        }
+        vm.output.extend(b"booted again\r\n");
+        Ok(())
     }
 
     fn delete(&mut self, vm: &str, mode: DeleteMode) -> ControlResult<()> {
@@ -99,10 +161,18 @@ impl VmControl for Fake {
     }
 
     fn list(&self) -> Vec<VmSummary> {
+        let is_awake = self.wakes_at.get() == Some(0);
+        self.wakes_at.set(self.wakes_at.get().and_then(|looks| looks.checked_sub(1)));
         let summary = |(id, vm): (usize, &Vm)| VmSummary {
             id,
             name: vm.name.clone(),
-            state: if vm.running { "running" } else { "stopped" }.into(),
+            state: match (vm.running, vm.paused) {
+                (true, true) if is_awake => "running",
+                (true, false) => "running",
+                (true, true) => "paused",
+                (false, _) => "stopped",
+            }
+            .into(),
             vcpus: 2,
             memory_bytes: 512 << 20,
             uptime_ns: vm.running.then_some(4_200_000_000),
@@ -114,10 +184,37 @@ impl VmControl for Fake {
 
     fn show(&self, vm: &str) -> ControlResult<Vec<Section>> {
         Ok([
-            Section { title: String::new(), fields: [Field::new("name", vm)].into() },
-            Section { title: "memory".into(), fields: [Field::new("ram", "512M")].into() },
+            Section::fields("", [Field::new("name", vm)].into()),
+            Section::fields("memory", [Field::size("ram", 512 << 20)].into()),
         ]
         .into())
+    }
+
+    fn stats(&self, vm: &str) -> ControlResult<Vec<Section>> {
+        let vcpu = |id: usize| [Field::new("vcpu", id), Field::time("ran", Some(9))].into();
+        let fields = [Field::new("name", vm)].into();
+        Ok([Section::fields("", fields), Section::table("vcpus", [vcpu(0), vcpu(1)].into())].into())
+    }
+
+    fn trace(&self, _vm: &str, vcpu: Option<usize>) -> ControlResult<Vec<Section>> {
+        let row = [Field::new("vcpu", vcpu.unwrap_or(0)), Field::new("exit", "wfi")].into();
+        Ok([Section::table("", [row].into())].into())
+    }
+
+    fn registers(&self, vm: &str, vcpu: Option<usize>) -> ControlResult<Vec<Section>> {
+        if self.vms.iter().any(|other| other.name == vm && other.running && !other.paused) {
+            return Err(ControlError::new(format!("{vm} runs; pause it first")));
+        }
+        let title = format!("vCPU {}", vcpu.unwrap_or(0));
+        Ok([Section::fields(title, [Field::hex("pc", 0x4000_0000)].into())].into())
+    }
+
+    fn read_memory(&self, _vm: &str, address: u64, buf: &mut [u8]) -> ControlResult<()> {
+        if address < 0x4000_0000 {
+            return Err(ControlError::new(format!("there is no memory at {address:#x}")));
+        }
+        buf.iter_mut().zip((b'A'..=b'z').cycle()).for_each(|(slot, byte)| *slot = byte);
+        Ok(())
     }
 
     fn names(&self) -> Vec<String> {
@@ -126,6 +223,16 @@ impl VmControl for Fake {
 
     fn files(&self) -> Vec<String> {
         ["linux.toml", "linux-smp.toml", "hello.toml"].map(String::from).into()
+    }
+
+    fn scripts(&self) -> Vec<String> {
+        self.scripts.iter().map(|(name, _)| name.to_string()).collect()
+    }
+
+    fn script(&self, name: &str) -> ControlResult<String> {
+        let found = self.scripts.iter().find(|(known, _)| *known == name);
+        let missing = || ControlError::new(format!("there is no script {name} in the bundle"));
+        found.map(|(_, text)| text.clone()).ok_or_else(missing)
     }
 
     fn is_running(&self, vm: &str) -> bool {
@@ -151,6 +258,11 @@ impl VmControl for Fake {
         Ok(count)
     }
 
+    fn console_start(&self, vm: &str) -> ControlResult<Option<u64>> {
+        let found = self.vms.iter().find(|other| other.name == vm);
+        found.map(|vm| vm.start).ok_or_else(|| ControlError::new(format!("{vm} is gone")))
+    }
+
     fn log_level(&self) -> LevelFilter {
         self.level.unwrap_or(LevelFilter::Warn)
     }
@@ -164,7 +276,7 @@ impl VmControl for Fake {
     }
 
     fn host_mem(&self) -> Vec<Field> {
-        [Field::new("total", "2G")].into()
+        [Field::size("total", 2 << 30)].into()
     }
 
     fn host_cpus(&self) -> Vec<HostCpu> {
@@ -173,7 +285,12 @@ impl VmControl for Fake {
     }
 
     fn uptime_ns(&self) -> u64 {
-        185_000_000_000
+        self.clock_ns.set(self.clock_ns.get() + 10_000_000);
+        185_000_000_000 + self.clock_ns.get()
+    }
+
+    fn sleep(&mut self, time: Duration) {
+        self.asked.push(format!("sleep {time:?}"));
     }
 
     fn version(&self) -> String {
@@ -258,7 +375,8 @@ impl Screen {
         match last {
             'K' => self.rows.last_mut().unwrap().truncate(self.column),
             'D' => self.column -= sequence.parse::<usize>().unwrap(),
-            'm' | 'h' => {}
+            'm' | 'h' | 'c' => {}
+            'H' | 'J' => self.rows.push(Vec::new()),
             _ => panic!("unexpected sequence {sequence}{last}"),
         }
     }
@@ -324,6 +442,17 @@ fn execute(shell: &mut Shell<Fake>, line: &str) -> (u8, String) {
 /// What a shell shows when `keys` and then `poweroff` are typed.
 fn typed(keys: &[u8]) -> Screen {
     typed_for(Fake::with(&["linux", "hello"]), keys).0
+}
+
+/// What a shell shows when `keys` are typed, then nothing for a while, and then `poweroff`.
+fn typed_slowly(fake: Fake, keys: &[u8]) -> Screen {
+    let mut screen = Screen::typing(keys);
+    for _ in 0..100 {
+        screen.pause();
+    }
+    screen.then(b"poweroff\r");
+    assert_eq!(Shell::new(fake).run(&mut screen), Ended::Poweroff);
+    screen
 }
 
 fn typed_for(fake: Fake, keys: &[u8]) -> (Screen, Fake) {

@@ -13,7 +13,7 @@ pub(crate) fn help(session: &mut Session<'_>, parsed: &Parsed) -> Outcome {
 
 /// `status`
 pub(crate) fn status(session: &mut Session<'_>, _parsed: &Parsed) -> Outcome {
-    let code = session.last.code();
+    let code = session.settings.last.code();
     session.say(format_args!("{code}"));
     Ok(())
 }

@@ -1,0 +1,47 @@
+//! What the `host` commands say.
+
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use axshell::{Field, HostCpu};
+
+use super::load::Load;
+use crate::host::{cpu, memory};
+use crate::vmm::time::now_ns;
+use crate::vmm::{VERSION, bundle, runner, table};
+
+pub(super) fn info() -> Vec<Field> {
+    vec![
+        Field::new("hypervisor", VERSION),
+        Field::new("board", bundle::board()),
+        Field::new("architecture", "aarch64, GICv3"),
+        Field::new("cpus", cpu::count()),
+        Field::new("vms", table::all().len()),
+        Field::time("uptime", Some(now_ns())),
+    ]
+}
+
+pub(super) fn mem() -> Vec<Field> {
+    let pool = memory::pool_use();
+    let (used, free) = memory::heap_use();
+    vec![
+        Field::size("guest memory", pool.total as u64),
+        Field::size("free", pool.free as u64),
+        Field::size("largest free block", pool.largest as u64),
+        Field::new("VMIDs in use", axvm::vmids_in_use()),
+        Field::size("host heap used", used as u64),
+        Field::size("host heap free", free as u64),
+    ]
+}
+
+pub(super) fn cpus(load: &Load) -> Vec<HostCpu> {
+    let vms = table::all();
+    let cpu = |id| HostCpu {
+        id,
+        state: runner::state(id).to_string(),
+        vcpus: vms.iter().flat_map(|vm| vm.seats.iter()).filter(|seat| seat.home() == id).count(),
+        busy_permille: load.of_cpu(id),
+    };
+    (0..cpu::count()).map(cpu).collect()
+}

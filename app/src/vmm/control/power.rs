@@ -1,0 +1,116 @@
+//! Moving VMs from state to state, and waiting until they are there.
+
+use alloc::format;
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use axshell::{ControlError, ControlResult, DeleteMode, OnProgress};
+use axvm::{AxVMError, State, StopReason};
+
+use super::work;
+use crate::host::thread;
+use crate::vmm::table::{self, Vm};
+use crate::vmm::time::{duration_ns, now_ns};
+
+/// How long a VM may take to leave the CPUs once it is told to.
+const OUT_WITHIN: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(2);
+
+/// Why `vm` refuses, in the operator's words.
+pub(super) fn refusal(vm: &Vm, error: &AxVMError) -> ControlError {
+    let name = vm.vm.name();
+    let AxVMError::State { state, wanted } = error else {
+        return ControlError::new(format!("{name}: {error}"));
+    };
+    if format!("{state}") == *wanted || (*wanted == "started" && !state.is_out()) {
+        return ControlError::new(format!("{name} is {state} already"));
+    }
+    let advice = match state {
+        State::Created | State::Stopped(_) => format!("; vm start {name} starts it"),
+        State::Paused => format!("; vm resume {name} lets it go on"),
+        State::Starting | State::Running | State::Pausing | State::Stopping(_) | State::Deleted => {
+            "".into()
+        }
+    };
+    ControlError::new(format!("{name} is {state}, so it cannot be {wanted}{advice}"))
+}
+
+/// Waits until `there` says so; a sentence about `what` it is not after a while.
+fn wait_until(vm: &Vm, what: &str, there: impl Fn() -> bool) -> ControlResult<()> {
+    let end = now_ns().saturating_add(duration_ns(OUT_WITHIN));
+    while !there() {
+        if now_ns() >= end {
+            let (name, state, seconds) = (vm.vm.name(), vm.vm.state(), OUT_WITHIN.as_secs());
+            let message = format!("{name} is not {what} after {seconds} s, but {state}; try again");
+            return Err(ControlError::new(message));
+        }
+        thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+fn end(vm: &Vm, reason: StopReason) -> ControlResult<()> {
+    vm.vm.shutdown(reason).map_err(|error| refusal(vm, &error))?;
+    wait_until(vm, "stopped", || {
+        // What is parked, or was just about to, has to learn of it.
+        vm.unpark_all();
+        // After a reset it may have been started again meanwhile.
+        vm.is_out() || matches!(vm.vm.state(), State::Starting | State::Running)
+    })
+}
+
+/// Boots `vm`.
+pub(super) fn start(vm: &Arc<Vm>, progress: OnProgress<'_>) -> ControlResult<()> {
+    let theirs = vm.clone();
+    work::run("loading", || (0, 0), progress, move || theirs.start())
+        .map_err(ControlError::new)?
+        .map_err(|error| refusal(vm, &error))
+}
+
+/// Stops `vm` at once.
+pub(super) fn stop(vm: &Vm) -> ControlResult<()> {
+    end(vm, StopReason::Operator)
+}
+
+/// Ends the run of `vm` and boots it again.
+pub(super) fn reset(vm: &Vm) -> ControlResult<()> {
+    end(vm, StopReason::Reset)?;
+    match vm.reset() {
+        Ok(()) => {}
+        // The service was first.
+        Err(AxVMError::State { state: State::Starting | State::Running, .. }) => {}
+        Err(error) => return Err(refusal(vm, &error)),
+    }
+    wait_until(vm, "running", || vm.vm.state() != State::Starting)
+}
+
+/// Takes `vm` off the CPUs.
+pub(super) fn pause(vm: &Vm) -> ControlResult<()> {
+    vm.vm.pause().map_err(|error| refusal(vm, &error))?;
+    wait_until(vm, "paused", || vm.vm.state() != State::Pausing)?;
+    let state = vm.vm.state();
+    if state == State::Paused {
+        return Ok(());
+    }
+    Err(ControlError::new(format!("{} is {state}: it was on its way there", vm.vm.name())))
+}
+
+/// Lets `vm` go on.
+pub(super) fn resume(vm: &Vm) -> ControlResult<()> {
+    vm.vm.resume().map_err(|error| refusal(vm, &error))
+}
+
+/// Deletes `vm`.
+pub(super) fn delete(vm: Arc<Vm>, mode: DeleteMode) -> ControlResult<()> {
+    if !vm.is_out() {
+        match mode {
+            DeleteMode::Force => stop(&vm)?,
+            DeleteMode::Stopped => {
+                let (name, state) = (vm.vm.name(), vm.vm.state());
+                let advice = "stop it first, or use --force";
+                return Err(ControlError::new(format!("{name} is {state}: {advice}")));
+            }
+        }
+    }
+    table::delete(vm).map_err(ControlError::new)
+}

@@ -1,0 +1,178 @@
+//! What `vm list`, `vm show` and `vm stats` say.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use axshell::{Field, Section, Value, VmSummary};
+use axvm::{ExitKind, State, StopReason};
+
+use super::load::{Load, ran_ns_of};
+use crate::vmm::table::Vm;
+
+/// A line of `vm list`.
+pub(super) fn summary(vm: &Vm, load: &Load) -> VmSummary {
+    VmSummary {
+        id: vm.vm.id(),
+        name: vm.vm.name().to_string(),
+        state: vm.vm.state().to_string(),
+        vcpus: vm.vm.vcpu_num(),
+        memory_bytes: vm.vm.config().memory_total() as u64,
+        uptime_ns: vm.uptime_ns(),
+        cpu_share_permille: load.of_vm(vm),
+        exits_per_s: exits_per_s(vm),
+    }
+}
+
+/// `vm show`
+pub(super) fn show(vm: &Vm, load: &Load) -> Vec<Section> {
+    let regions = vm.vm.config().memory_regions.iter().map(|region| {
+        vec![
+            Field::hex("start", region.gpa as u64),
+            Field::hex("end", region.gpa.saturating_add(region.size) as u64),
+            Field::size("size", region.size as u64),
+            Field::new("access", region.flags.to_string()),
+            Field::new("kind", region.map_type.to_string()),
+        ]
+    });
+    let devices = vm.vm.devices().map(|window| {
+        let start = window.gpa.as_usize();
+        vec![
+            Field::new("name", window.name),
+            Field::hex("start", start as u64),
+            Field::hex("end", start.saturating_add(window.size) as u64),
+        ]
+    });
+    vec![
+        Section::fields("", general(vm, load)),
+        Section::table("memory", regions.collect()),
+        Section::table("devices", devices.collect()),
+        Section::table("vcpus", vcpus(vm)),
+    ]
+}
+
+fn general(vm: &Vm, load: &Load) -> Vec<Field> {
+    let config = vm.vm.config();
+    let state = vm.vm.state();
+    let mut fields = vec![
+        Field::new("name", vm.vm.name()),
+        Field::new("id", vm.vm.id()),
+        Field::new("state", state.to_string()),
+    ];
+    if let State::Stopping(reason) | State::Stopped(reason) = &state {
+        fields.extend(end_of(reason));
+    }
+    fields.extend([
+        Field::time("uptime", vm.uptime_ns()),
+        Field::new("cpu", Value::Share(load.of_vm(vm))),
+        Field::new("kernel", config.kernel.kernel_path.as_str()),
+        Field::new("command line", config.kernel.cmdline.as_str()),
+        Field::new("restart", format!("{:?}", config.base.restart).to_lowercase()),
+        Field::new("weight", u64::from(config.base.weight)),
+        Field::size("memory", config.memory_total() as u64),
+        Field::size("tables", vm.vm.table_bytes() as u64),
+    ]);
+    fields
+}
+
+/// Why it stopped, and where.
+fn end_of(reason: &StopReason) -> Vec<Field> {
+    let mut fields = vec![Field::new("reason", reason.to_string())];
+    if let StopReason::Fault { vcpu, pc, .. } = reason {
+        fields.push(Field::new("failed vcpu", *vcpu));
+        fields.push(Field::hex("failed pc", *pc));
+    }
+    fields
+}
+
+fn vcpus(vm: &Vm) -> Vec<Vec<Field>> {
+    let row = |(index, seat): (usize, &crate::vmm::seats::Seat)| {
+        vec![
+            Field::new("vcpu", index),
+            Field::new("state", format!("{:?}", seat.status()).to_lowercase()),
+            Field::new("cpu", seat.home()),
+            Field::time("ran", Some(seat.ran_ns())),
+        ]
+    };
+    vm.seats.iter().enumerate().map(row).collect()
+}
+
+/// `vm stats`
+pub(super) fn stats(vm: &Vm, load: &Load) -> Vec<Section> {
+    let fields = vec![
+        Field::new("name", vm.vm.name()),
+        Field::new("state", vm.vm.state().to_string()),
+        Field::time("uptime", vm.uptime_ns()),
+        Field::time("ran", Some(ran_ns_of(vm))),
+        Field::new("cpu", Value::Share(load.of_vm(vm))),
+    ];
+    vec![
+        Section::fields("", fields),
+        Section::table("vcpus", vcpus(vm)),
+        Section::table("exits", exits(vm)),
+    ]
+}
+
+/// Exits by kind, of all vCPUs together.
+fn exits(vm: &Vm) -> Vec<Vec<Field>> {
+    let row = |(kind, count): (ExitKind, u64)| {
+        vec![Field::new("kind", kind.name()), Field::new("count", count)]
+    };
+    exit_counts(vm).map(row).collect()
+}
+
+fn exit_counts(vm: &Vm) -> impl Iterator<Item = (ExitKind, u64)> {
+    let of = |kind| {
+        let all = (0..vm.vm.vcpu_num()).flat_map(|vcpu| vm.vm.exits(vcpu));
+        all.filter(|(counted, _)| *counted == kind).map(|(_, count)| count).sum()
+    };
+    ExitKind::ALL.into_iter().map(move |kind| (kind, of(kind)))
+}
+
+/// Exits since the start, over the time since then.
+fn exits_per_s(vm: &Vm) -> Option<u64> {
+    const NANOS: u128 = 1_000_000_000;
+    let up = vm.uptime_ns().filter(|up| *up > 0)?;
+    let exits: u64 = exit_counts(vm).map(|(_, count)| count).sum();
+    u64::try_from(u128::from(exits) * NANOS / u128::from(up)).ok()
+}
+
+/// What a VM would be.
+pub(super) fn plan(map: &axvm::BoardMap) -> Result<axshell::Plan, String> {
+    let part = |name: &str, kind: &str, start: usize, size: usize| {
+        vec![
+            Field::new("name", name),
+            Field::new("kind", kind),
+            Field::hex("start", start as u64),
+            Field::hex("end", start.saturating_add(size) as u64),
+        ]
+    };
+    let mut parts = Vec::new();
+    for region in &map.regions {
+        parts.push(part("memory", &region.map_type.to_string(), region.gpa, region.size));
+    }
+    for window in &map.windows {
+        parts.push(part(&window.name, "device", window.gpa.as_usize(), window.size));
+    }
+    let images = [("kernel", Some(&map.kernel)), ("ramdisk", map.ramdisk.as_ref())];
+    let tree = [("device tree", map.device_tree.as_ref())];
+    for (name, range) in images.into_iter().chain(tree) {
+        if let Some(range) = range {
+            let (start, end) = (range.start.as_usize(), range.end.as_usize());
+            parts.push(part(name, "image", start, end.saturating_sub(start)));
+        }
+    }
+    let fields = vec![
+        Field::new("name", map.name.as_str()),
+        Field::new("vcpus", map.vcpus),
+        Field::hex("entry", map.entry.as_usize() as u64),
+    ];
+    let device_tree = if map.tree.is_empty() {
+        String::new()
+    } else {
+        axvm::fdt::to_dts(&map.tree).map_err(|error| format!("{error}"))?
+    };
+    let sections = vec![Section::fields("", fields), Section::table("map", parts)];
+    Ok(axshell::Plan { map: format!("{map}"), sections, device_tree })
+}
