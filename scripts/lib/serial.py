@@ -45,6 +45,7 @@ class Serial:
             [*leash, *self.command, "-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line",
              "-monitor", "none"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, bufsize=0)
+        os.set_blocking(self.process.stdin.fileno(), False)
         return self
 
     def __exit__(self, *_) -> None:
@@ -65,10 +66,16 @@ class Serial:
     def type(self, text: str) -> None:
         """Sends `text` as if typed."""
         self.typed_at = time.monotonic()
-        try:
-            self.process.stdin.write(text.encode())
-        except BrokenPipeError:
-            raise Failed("QEMU has ended, and there was more to type") from None
+        left = text.encode()
+        while left:
+            # The machine may be waiting for its own output to be read.
+            self._read(0)
+            try:
+                left = left[os.write(self.process.stdin.fileno(), left):]
+            except BlockingIOError:
+                self._read(0.02)
+            except BrokenPipeError:
+                raise Failed("QEMU has ended, and there was more to type") from None
 
     def pause(self, seconds: float) -> None:
         """Reads on for `seconds` and types nothing."""
