@@ -17,7 +17,7 @@ use super::table::{self, Vm};
 use super::time::{duration_ns, now_ns};
 use super::{VERSION, bundle, notice, runner};
 use crate::host::console::SerialTerminal;
-use crate::host::{cpu, memory, power, thread};
+use crate::host::{cpu, gic, memory, power, thread};
 
 /// How long a VM may take to leave the CPUs once it is told to.
 const OUT_WITHIN: Duration = Duration::from_secs(2);
@@ -136,7 +136,7 @@ impl VmControl for Control {
     fn host_info(&self) -> Vec<Field> {
         vec![
             Field::new("hypervisor", VERSION),
-            Field::new("architecture", "aarch64, GICv3"),
+            Field::new("architecture", format!("aarch64, {}", gic::name())),
             Field::new("cpus", cpu::count().to_string()),
             Field::new("vms", table::all().len().to_string()),
         ]

@@ -64,7 +64,9 @@ pub(crate) fn load<H: AxVMHal, A: GuestCpu>(
     };
     match images.device_tree {
         Some(given) => machine.space.write_image(room.start, given)?,
-        None => machine.space.write_image(room.start, &device_tree(config, layout)?)?,
+        None => {
+            machine.space.write_image(room.start, &device_tree(config, machine.gic, layout)?)?
+        }
     }
     Ok(Start { entry: layout.entry, device_tree: room.start })
 }
