@@ -3,6 +3,9 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use arm_vcpu::gic::{self, v2};
+use ax_hal::mem::phys_to_virt;
+use ax_hal::paging::MappingFlags;
+use ax_runtime::kernel_mapping::query_kernel_mapping;
 use axaddrspace::HostPhysAddr;
 
 /// GICR_TYPER: affinity in bits 63:32.
@@ -72,8 +75,24 @@ fn map_gicv2() -> Result<v2::Frames, &'static str> {
 }
 
 /// Maps `size` bytes of device memory for ever; gives their address.
+///
+/// What the host's driver has mapped is left as it is: mapping it again would take it away for a moment, and with a GICv2
+/// the interrupt by which the other CPUs are told so needs it.
 fn map(physical: u64, size: usize) -> Option<usize> {
     let physical = usize::try_from(physical).ok()?;
+    let driver_s = phys_to_virt(physical.into()).as_usize();
+    let end = driver_s.checked_add(size)?;
+    let mut at = driver_s;
+    while at < end {
+        let Ok((flags, page)) = query_kernel_mapping(at.into()) else { break };
+        if !flags.contains(MappingFlags::DEVICE | MappingFlags::READ | MappingFlags::WRITE) {
+            break;
+        }
+        at = (at & !page.wrapping_sub(1)).checked_add(page.max(1))?;
+    }
+    if at >= end {
+        return Some(driver_s);
+    }
     Some(axklib::mem::iomap(physical.into(), size).ok()?.as_usize())
 }
 
