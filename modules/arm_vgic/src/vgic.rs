@@ -74,8 +74,8 @@ pub struct Vgic<L> {
     state: SpinNoIrq<State>,
     doorbells: Box<[Doorbell]>,
     typer: u32,
-    /// One bit per vCPU.
-    all: u64,
+    /// To whom ICC_SGI1R_EL1 can send, one bit per vCPU: to nobody on a GICv2.
+    reach: u64,
     config: VgicConfig,
     architecture: Architecture,
     slots: u16,
@@ -123,7 +123,7 @@ impl<L: ListRegisters + 'static> Vgic<L> {
             state: SpinNoIrq::new(State::new(vcpus, spis, slots, architecture)),
             doorbells: (0..vcpus).map(doorbell).collect(),
             typer,
-            all: all_of(vcpus),
+            reach: if architecture == Architecture::V3 { all_of(vcpus) } else { 0 },
             config,
             architecture,
             slots,
@@ -215,7 +215,7 @@ impl<L: ListRegisters> Vgic<L> {
     /// A write of ICC_SGI1R_EL1 by vCPU `from`, whose exit this is. Targets that do not exist are ignored.
     #[inline]
     pub fn send_sgi(&self, from: usize, icc_sgi1r: u64) {
-        let Sgi { intid, targets } = Sgi::decode(icc_sgi1r, from, self.all);
+        let Sgi { intid, targets } = Sgi::decode(icc_sgi1r, from, self.reach);
         if targets == vcpu_bit(from) && self.state.lock().pend_here(from, intid, &self.lrs) {
             return;
         }
@@ -307,7 +307,7 @@ impl<L: ListRegisters> Vgic<L> {
 
     /// One bit per vCPU.
     pub(crate) fn all(&self) -> u64 {
-        self.all
+        all_of(self.config.vcpus)
     }
 
     /// Reads state that the guest's CPU interface does not change.

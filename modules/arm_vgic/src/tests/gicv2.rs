@@ -176,6 +176,14 @@ fn the_filters_of_gicd_sgir_are_followed() {
 }
 
 #[test]
+fn the_system_register_of_a_gicv3_sends_nothing() {
+    let bench = bench(2, 4);
+    bench.on(0).send_sgi(0, 5 << 24 | 0b11);
+    bench.on(0).send_sgi(0, 1 << 40 | 5 << 24);
+    assert!(sgis(&bench, 0).is_empty() && sgis(&bench, 1).is_empty());
+}
+
+#[test]
 fn one_sgi_of_many_senders_comes_once_from_each() {
     let bench = bench(8, 4);
     bench.enter(0);
