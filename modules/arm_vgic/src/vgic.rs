@@ -262,6 +262,7 @@ impl<L: ListRegisters> Vgic<L> {
 
     /// Reads back what the guest did to the list registers of the loaded `vcpu`. At a maintenance interrupt: what it
     /// makes deliverable sets [`Self::needs_flush`].
+    #[inline(never)]
     pub fn sync(&self, vcpu: usize) {
         self.change(vcpu, |state, out| state.sync(vcpu, &self.lrs, out));
     }

@@ -39,7 +39,7 @@ pub(crate) struct Machine<H: AxVMHal, A: GuestCpu> {
     pub(crate) space: AddrSpace<H::PagingHandler>,
     pub(crate) bus: Bus,
     pub(crate) vgic: Arc<Vgic<A::ListRegisters>>,
-    pub(crate) gic: Gic,
+    pub(crate) gic: GicVersion,
     pub(crate) uarts: Vec<Uart>,
     // Given back after `space`, whose tables point there.
     _identical: Vec<TakenAt<H>>,
@@ -58,7 +58,7 @@ impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
     pub(crate) fn new(config: &AxVMCrateConfig, ports: &Ports) -> Result<Self, AxVMError> {
         check_supported(config)?;
         let gicv = A::gicv();
-        let gic = gic(config, gic_version(config, gicv)?);
+        let version = gic_version(config, gicv)?;
         let mut space = AddrSpace::new_empty(GuestPhysAddr::from_usize(0), SPACE_SIZE)?;
         let mut identical = Vec::new();
         for region in &config.memory_regions {
@@ -67,7 +67,7 @@ impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
         let shape = VgicConfig { vcpus: config.base.cpu_num, spis: SPIS };
         let (lrs, kick) = (A::ListRegisters::default(), ports.vcpus.clone());
         let mut bus = BusBuilder::new();
-        let vgic = match gic {
+        let vgic = match gic(config, version) {
             Gic::V3 { gicd, gicr, gicr_size } => {
                 let vgic = Vgic::new(shape, lrs, kick).map_err(unsupported_shape)?;
                 bus.add("gicd", gicd, DISTRIBUTOR_WINDOW, vgic.distributor());
@@ -92,7 +92,7 @@ impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
         for region in space.regions() {
             check_apart(region.base.as_usize(), region.size, &bus)?;
         }
-        Ok(Self { space, bus, vgic, gic, uarts, _identical: identical })
+        Ok(Self { space, bus, vgic, gic: version, uarts, _identical: identical })
     }
 }
 
