@@ -1,6 +1,7 @@
 """A scripted test as a file a person can read: header lines, an empty line, then one step a line.
 
-Header, each optional: `vms: NAME...` (names in configs/vms or paths), `board:`, `cpu:`, `smp:`, `memory:`, `gic:`,
+Header, each optional: `vms: NAME...` (names in configs/vms or paths), `board:`, `cpu:`, `smp:`, `memory:`,
+`gic: VERSION...` (with several the case runs once with each, as NAME-gicVERSION),
 `qemu: WORDS` (more of QEMU's command line), `limit: 120s` (for the whole case), `broken: yes` (the configurations are
 bundled unchecked), `show: /PATTERN/` (lines that `test --show` prints), `when: asked` (a long case or a big download: it
 runs when it is named, and with EXTENDED=1 in the environment).
@@ -63,6 +64,7 @@ class Case:
 
     name: str
     machine: Machine = field(default_factory=Machine)
+    gics: list[str] = field(default_factory=list)
     vms: list[str] = field(default_factory=list)
     qemu: list[str] = field(default_factory=list)
     limit_s: float = DEFAULT_LIMIT_S
@@ -153,8 +155,11 @@ def apply(case: Case, folder: Path, key: str, value: str) -> None:
     match key:
         case "vms":
             case.vms = [str(folder / word) if "/" in word else word for word in value.split()]
-        case "board" | "cpu" | "smp" | "memory" | "gic":
+        case "board" | "cpu" | "smp" | "memory":
             setattr(case.machine, key, value)
+        case "gic":
+            case.gics = value.split()
+            case.machine.gic = case.gics[0] if case.gics else None
         case "qemu":
             case.qemu = value.split()
         case "limit":
@@ -188,6 +193,17 @@ def parse(path: Path) -> Case:
     if not case.steps:
         raise BadCase(f"{path.name}: a case without steps shows nothing")
     return case
+
+
+def plays(path: Path) -> dict[str, str | None]:
+    """The runs of the case in `path`: the name of each, and the GIC version it is for."""
+    try:
+        versions = parse(path).gics
+    except BadCase:
+        versions = []
+    if len(versions) < 2:
+        return {path.stem: versions[0] if versions else None}
+    return {f"{path.stem}-gic{version}": version for version in versions}
 
 
 def only_asked(path: Path) -> bool:

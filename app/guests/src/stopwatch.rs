@@ -1,5 +1,6 @@
 //! Single operations between two reads of the counter.
 
+use crate::gic::v2;
 use crate::sysreg::DAIF;
 use core::ops::Range;
 
@@ -35,10 +36,12 @@ unsafe extern "C" {
     fn clock_store(address: usize, value: u32) -> Lap;
     safe fn clock_nothing() -> Lap;
     fn clock_send(value: u64) -> u64;
+    fn clock_send_store(value: u64, address: usize) -> u64;
     fn clock_spin() -> Lap;
     fn clock_yield() -> Lap;
     fn clock_wfi() -> Lap;
     fn clock_self(value: u64) -> Lap;
+    fn clock_self_store(value: u64, address: usize) -> Lap;
 }
 
 /// PSTATE.I: every way into the gate wants interrupts masked.
@@ -77,8 +80,12 @@ pub(crate) fn nothing() -> Lap {
     clock_nothing()
 }
 
-/// Sends an SGI to another CPU (ICC_SGI1R_EL1); the counter just before.
+/// Sends an SGI to another CPU (ICC_SGI1R_EL1 or GICD_SGIR); the counter just before.
 pub(crate) fn send(value: u64) -> u64 {
+    if v2::is_here() {
+        // SAFETY: as below, and the address is that of GICD_SGIR.
+        return unsafe { clock_send_store(value, v2::sgir()) };
+    }
     // SAFETY: an SGI interrupts a CPU whose handlers touch atomics only.
     unsafe { clock_send(value) }
 }
@@ -107,6 +114,10 @@ pub(crate) fn sleep_for_interrupt() -> Lap {
 /// Sends an SGI to this CPU and spins until it is taken.
 pub(crate) fn send_to_self(value: u64) -> Lap {
     assert_masked();
+    if v2::is_here() {
+        // SAFETY: as `spin_for_interrupt`, and the address is that of GICD_SGIR.
+        return unsafe { clock_self_store(value, v2::sgir()) };
+    }
     // SAFETY: as `spin_for_interrupt`.
     unsafe { clock_self(value) }
 }

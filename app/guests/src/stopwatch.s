@@ -67,6 +67,17 @@ clock_send:
     yield
     ret
 
+// x0 = value, x1 = address of GICD_SGIR.
+.global clock_send_store
+clock_send_store:
+    mov     x2, x0
+    mov     x3, x1
+    dsb     sy
+    mrs     x0, cntvct_el0
+    str     w2, [x3]
+    yield
+    ret
+
 // The following open the gate for an interrupt and leave by it: the vector reads the counter, restores VBAR_EL1 from x10
 // and returns to the caller, interrupts masked. Called with interrupts masked.
 .macro into_the_gate
@@ -111,6 +122,20 @@ clock_self:
     isb
     mrs     x0, cntvct_el0
     msr     S3_0_C12_C11_5, x12
+    isb
+1:  b       1b
+
+// x0 = value, x1 = address of GICD_SGIR.
+.global clock_self_store
+clock_self_store:
+    into_the_gate
+    mov     x12, x0
+    mov     x13, x1
+    msr     daifclr, #2
+    isb
+    mrs     x0, cntvct_el0
+    str     w12, [x13]
+    dsb     sy
     isb
 1:  b       1b
 

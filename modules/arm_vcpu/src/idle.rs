@@ -28,10 +28,9 @@ fn take_own(kick: u32) -> Option<u32> {
         intid if intid == kick => {
             // Another may have come before it; that one is then the caller's to see to.
             let taken = gic::acknowledge();
-            if taken == kick {
-                gic::drop_priority(kick);
-                gic::deactivate(kick);
-            } else if taken < gic::SPURIOUS {
+            if gic::intid(taken) == kick {
+                gic::complete(taken);
+            } else if gic::intid(taken) < gic::SPURIOUS {
                 return Some(taken);
             }
         }

@@ -7,7 +7,7 @@
 //! | `vcpu.rs` | [`Aarch64VCpu`]: what is loaded, bound, saved, and the `match` over exception classes |
 //! | `esr.rs`, `insn.rs`, `sysreg.rs`, `id_regs.rs`, `inject.rs` | pure functions of the manual, tested on any host |
 //! | `access.rs`, `traps.rs` | the exits that need more than the syndrome |
-//! | `el1.rs`, `fp.rs`, `timer.rs`, `gic.rs` | the registers that stay loaded |
+//! | `el1.rs`, `fp.rs`, `timer.rs`, `gic/` | the registers that stay loaded |
 //! | `pcpu.rs` | [`Aarch64PerCpu`]: the traps and translation controls of one physical CPU |
 //! | `regs.rs`, `id_raw.rs` | register access by name and by encoding |
 
@@ -41,9 +41,10 @@ pub use translation::{forget_all_translations, forget_local_translations, forget
 pub use vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig};
 pub use world_switch::OwnFault;
 
-/// Whether guests can be run on this CPU: at EL2 (CurrentEL.EL), with a GICv3.
+/// Whether guests can be run on this CPU: at EL2 (CurrentEL.EL), with a GICv3 or a GICv2 that was found
+/// ([`gic::use_v2`]).
 pub fn has_hardware_support() -> bool {
-    regs::mrs!("CurrentEL") >> 2 & 3 == 2 && features::gicv3_in_use()
+    regs::mrs!("CurrentEL") >> 2 & 3 == 2 && (gic::is_v2() || features::gicv3_in_use())
 }
 
 /// The affinity of the CPU this runs on (MPIDR_EL1, bits 39:32 and 23:0).

@@ -96,7 +96,7 @@ impl AxArchPerCpu for Aarch64PerCpu {
             mdcr: mrs!("MDCR_EL2"),
             cnthctl: mrs!("CNTHCTL_EL2"),
         });
-        crate::id_raw::prepare(&crate::traps::FEATURES);
+        crate::id_raw::prepare(&crate::traps::features());
         let physical_address_size = mrs!("ID_AA64MMFR0_EL1") & 7;
         msr!("VTCR_EL2", VTCR | physical_address_size << 16);
         msr!("HCR_EL2", HCR);
@@ -125,8 +125,10 @@ impl AxArchPerCpu for Aarch64PerCpu {
         msr!("VTTBR_EL2", crate::translation::no_vm());
         // EL1 sees the virtual counter and timer; the physical ones trap.
         msr!("CNTHCTL_EL2", 0);
-        // ICC_SRE_EL2: system-register access, and EL1 may look at its own ICC_SRE_EL1.
-        msr!("S3_4_C12_C9_5", 0xf);
+        if !crate::gic::is_v2() {
+            // ICC_SRE_EL2: system-register access, and EL1 may look at its own ICC_SRE_EL1.
+            msr!("S3_4_C12_C9_5", 0xf);
+        }
         // The table sends what is the host's to the host: its slots for the current EL are the host's own.
         msr!("VBAR_EL2", vector_table());
         barrier!("isb");

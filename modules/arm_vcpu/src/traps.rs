@@ -11,8 +11,11 @@ use crate::regs::{mrs, msr};
 use crate::sysreg::{Direction, SysRegAction, decide, decode_iss, names};
 use crate::vcpu::Aarch64VCpu;
 
-/// What every guest is shown.
-pub(crate) const FEATURES: GuestFeatures = GuestFeatures { gic: GuestGic::V3, pauth: true };
+/// What every guest is shown: the host's own interrupt controller is what it gets.
+pub(crate) fn features() -> GuestFeatures {
+    let gic = if crate::gic::is_v2() { GuestGic::V2 } else { GuestGic::V3 };
+    GuestFeatures { gic, pauth: true }
+}
 
 impl Aarch64VCpu {
     /// A trapped MSR, MRS or SYS. Sending an interrupt and reading an identification register are frequent.
@@ -48,10 +51,11 @@ impl Aarch64VCpu {
         rt: usize,
         direction: Direction,
     ) -> AxVCpuExitReason {
-        match decide(addr, direction, &FEATURES) {
+        let features = features();
+        match decide(addr, direction, &features) {
             SysRegAction::ReadValue(value) => self.finish_read(rt, value),
             SysRegAction::IdRegister => {
-                self.finish_read(rt, guest_value(addr, raw_value(addr), &FEATURES))
+                self.finish_read(rt, guest_value(addr, raw_value(addr), &features))
             }
             // All of the guest's memory is coherent write-back memory, so set/way maintenance has
             // nothing to do for it; HCR_EL2.TSW only keeps it away from everybody else's lines.

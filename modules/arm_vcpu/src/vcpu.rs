@@ -9,7 +9,7 @@ use crate::el1::{El1Registers, PauthKeys};
 use crate::esr::{Access, Class, Syndrome};
 use crate::features;
 use crate::fp::FpState;
-use crate::gic::CpuInterface;
+use crate::gic::{self, CpuInterface};
 use crate::pcpu::{HCR, HCR_TWI, HCR_VSE};
 use crate::regs::{barrier, mrs, msr, size};
 use crate::world_switch::{ExitFns, Next, enter_guest};
@@ -302,7 +302,18 @@ unsafe extern "C" fn on_interrupt<H: ExitHandler<Aarch64VCpu>>(
 ) -> Next {
     // SAFETY: called by a vector.
     let (vcpu, handler) = unsafe { running::<H>(vcpu, data) };
-    let resume = handler.external_interrupt(vcpu, u64::from(crate::gic::pending()));
+    let resume = handler.external_interrupt(vcpu, u64::from(gic::v3::pending()));
+    if resume == Resume::No { Next::Leave } else { Next::Enter }
+}
+
+/// The same on a host with a GICv2.
+unsafe extern "C" fn on_interrupt_of_gicv2<H: ExitHandler<Aarch64VCpu>>(
+    vcpu: *mut Aarch64VCpu,
+    data: *mut (),
+) -> Next {
+    // SAFETY: called by a vector.
+    let (vcpu, handler) = unsafe { running::<H>(vcpu, data) };
+    let resume = handler.external_interrupt(vcpu, gic::GICV2 | u64::from(gic::v2::pending()));
     if resume == Resume::No { Next::Leave } else { Next::Enter }
 }
 
@@ -329,7 +340,7 @@ impl Aarch64VCpu {
         self.ctx.is_newer = false;
         self.exit_fns = ExitFns {
             synchronous: on_synchronous::<H>,
-            interrupt: on_interrupt::<H>,
+            interrupt: if gic::is_v2() { on_interrupt_of_gicv2::<H> } else { on_interrupt::<H> },
             error: on_error::<H>,
         };
         self.handler_data = (&raw mut *handler).cast();

@@ -1,5 +1,7 @@
 //! The state of 32 interrupts, one bit each: a word of SPIs or the private interrupts of one vCPU.
 
+use crate::lr::{ACTIVE, PENDING};
+
 /// No vCPU: an SPI routed to an affinity that does not exist.
 pub(crate) const NOBODY: u8 = u8::MAX;
 
@@ -40,10 +42,14 @@ pub(crate) struct Bank {
     pub(crate) target: [u8; 32],
     pub(crate) holder: [u8; 32],
     pub(crate) slot: [u8; 32],
-    /// GICD_IROUTER, Aff2.Aff1.Aff0.
+    /// GICD_IROUTER, Aff2.Aff1.Aff0; of a GICv2 GICD_ITARGETSR, one bit per vCPU.
     pub(crate) route: [u32; 32],
     /// The physical interrupt an SPI is linked to; 0 for none, which no SPI is.
     pub(crate) physical: [u16; 32],
+    /// The SGIs that are pending once for each vCPU that sent them: all of a GICv2, none of a GICv3.
+    pub(crate) sourced: u32,
+    /// Of those, the senders that no list register knows yet, one bit each; `latch` says whether there is any.
+    pub(crate) senders: [u8; 16],
 }
 
 impl Bank {
@@ -71,6 +77,8 @@ impl Bank {
             slot: [0; 32],
             route: [0; 32],
             physical: [0; 32],
+            sourced: 0,
+            senders: [0; 16],
         }
     }
 
@@ -98,6 +106,13 @@ impl Bank {
         self.lr_latched |= mask;
         self.lr_pending |= mask;
         self.active &= !mask;
+    }
+
+    /// The list register of the interrupt in `mask` is now in `state`.
+    #[inline]
+    pub(crate) fn note(&mut self, mask: u32, state: u64) {
+        self.active = self.active & !mask | if state & ACTIVE != 0 { mask } else { 0 };
+        self.lr_pending = self.lr_pending & !mask | if state & PENDING != 0 { mask } else { 0 };
     }
 
     #[inline]

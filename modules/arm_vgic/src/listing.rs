@@ -20,7 +20,7 @@ pub(crate) enum Fold {
 
 /// The value for a list register that holds interrupt `n` in `state`. The end of a level-triggered interrupt must be
 /// seen, because its input may still be high; so must the end of any while others wait.
-fn compose(bank: &Bank, n: u32, state: u64, crowded: bool) -> u64 {
+pub(crate) fn compose(bank: &Bank, n: u32, state: u64, crowded: bool) -> u64 {
     let mask = 1 << n;
     let mut value = state | lr::interrupt(bank.intid(n), bank.priority(n));
     if bank.group1 & mask != 0 {
@@ -55,6 +55,9 @@ impl State {
             return 0;
         };
         let mask = 1 << n;
+        if bank.sourced & mask != 0 {
+            return self.fold_sourced((vcpu, slot), value, how, out);
+        }
         let mut state = value & STATE;
         if state & PENDING == 0 {
             // The guest has acknowledged what the list register took over.
@@ -75,18 +78,33 @@ impl State {
             bank.lr_latched |= bank.latch & mask;
             bank.latch &= !mask;
         }
-        bank.active = bank.active & !mask | if state & ACTIVE != 0 { mask } else { 0 };
-        bank.lr_pending = bank.lr_pending & !mask | if state & PENDING != 0 { mask } else { 0 };
+        bank.note(mask, state);
         if state != 0 {
             return compose(bank, n, state, owner.crowded);
         }
+        self.unlist((vcpu, slot), index, mask, out);
+        0
+    }
+
+    /// The guest is done with the interrupt in list register `slot` of `vcpu`, or it was withdrawn.
+    #[inline]
+    pub(crate) fn unlist(
+        &mut self,
+        (vcpu, slot): (usize, usize),
+        index: usize,
+        mask: u32,
+        out: &mut Outbox,
+    ) {
+        let (Some(bank), Some(owner)) = (self.banks.get_mut(index), self.vcpus.get_mut(vcpu))
+        else {
+            return;
+        };
         bank.listed &= !mask;
         owner.used &= !(1 << slot);
         if owner.crowded {
             out.attend(vcpu);
         }
         self.settle(index, mask, out);
-        0
     }
 
     /// Looks at the general list registers `slots` of the loaded `vcpu`.
@@ -214,7 +232,10 @@ impl State {
         lrs: &impl ListRegisters,
     ) {
         self.unqueue(index, 1 << n);
-        let value = self.enlist((vcpu, slot), index, n);
+        let mut value = self.enlist((vcpu, slot), index, n);
+        if let Some(bank) = self.banks.get_mut(index).filter(|bank| bank.sourced >> n & 1 == 1) {
+            value |= bank.take_sender(n);
+        }
         lrs.write(slot, value);
     }
 

@@ -57,6 +57,15 @@ impl Vcpu {
     }
 }
 
+/// Whose rules a virtual GIC follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Architecture {
+    /// IHI 0048.
+    V2,
+    /// IHI 0069.
+    V3,
+}
+
 /// All of a virtual GIC that changes.
 pub(crate) struct State {
     /// First the private interrupts of each vCPU, then the SPIs, 32 to a bank.
@@ -69,7 +78,7 @@ pub(crate) struct State {
 
 impl State {
     /// Power-on, for `vcpus` of at most 64, `spis` a multiple of 32 and the `slots` of a CPU.
-    pub(crate) fn new(vcpus: usize, spis: usize, slots: u16) -> Self {
+    pub(crate) fn new(vcpus: usize, spis: usize, slots: u16, architecture: Architecture) -> Self {
         let private = (0..vcpus).map(|vcpu| {
             let mut bank = Bank::new(0, u32::MAX, u8::try_from(vcpu).unwrap_or(NOBODY));
             bank.edge = 0xffff;
@@ -81,12 +90,16 @@ impl State {
             let exist = FIRST_SPECIAL.saturating_sub(word * 32).min(32);
             Bank::new(word, u32::MAX >> (32 - exist), 0)
         });
-        Self {
+        let mut state = Self {
             banks: private.chain(shared).collect(),
             vcpus: (0..vcpus).map(|_| Vcpu::new(words)).collect(),
             groups: Groups::default(),
             slots,
+        };
+        if architecture == Architecture::V2 {
+            state.become_gicv2();
         }
+        state
     }
 
     /// The bank of interrupts `word * 32` and up as vCPU `vcpu` sees it.
@@ -207,8 +220,19 @@ impl State {
 
     /// Sends interrupt `n` to the vCPU at affinity `route`, if there is one.
     pub(crate) fn set_route(&mut self, index: usize, n: u32, route: u32, out: &mut Outbox) {
-        let mask = 1 << n;
         let target = vcpu_at(route, self.vcpus.len());
+        self.set_target(index, n, (route, target), out);
+    }
+
+    /// Sends interrupt `n` to `target`, which the guest has written as `route`.
+    pub(crate) fn set_target(
+        &mut self,
+        index: usize,
+        n: u32,
+        (route, target): (u32, Option<usize>),
+        out: &mut Outbox,
+    ) {
+        let mask = 1 << n;
         let target = target.and_then(|target| u8::try_from(target).ok()).unwrap_or(NOBODY);
         self.unqueue(index, mask);
         let Some(bank) = self.banks.get_mut(index) else {

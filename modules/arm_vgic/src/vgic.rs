@@ -14,10 +14,11 @@ use crate::{
     bits::{ones, vcpu_bit},
     gicd::{self, Distributor},
     gicr::Redistributors,
+    gicv2::{self, Gicv2Distributor},
     outbox::Outbox,
     registers::BitRegister,
     sgi::{Sgi, all_of},
-    state::{MAX_LIST_REGISTERS, State},
+    state::{Architecture, MAX_LIST_REGISTERS, State},
     timer::TIMER_PPI,
 };
 
@@ -29,7 +30,7 @@ pub(crate) const PIDR2: u32 = 0x30;
 /// The shape of a virtual GIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VgicConfig {
-    /// How many vCPUs, 1 to 64; their affinities are those of [`affinity`](crate::affinity).
+    /// How many vCPUs, 1 to 64, on a GICv2 1 to 8; their affinities are those of [`affinity`](crate::affinity).
     pub vcpus: usize,
     /// How many SPIs, a multiple of 32 up to 992. INTIDs 1020 to 1023 are never interrupts.
     pub spis: usize,
@@ -40,6 +41,8 @@ pub struct VgicConfig {
 pub enum VgicError {
     /// Not 1 to 64 vCPUs.
     Vcpus(usize),
+    /// Not 1 to 8 vCPUs on a GICv2.
+    VcpusOfGicv2(usize),
     /// Not a multiple of 32 from 32 to 992.
     Spis(usize),
 }
@@ -48,7 +51,8 @@ impl fmt::Display for VgicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Vcpus(n) => write!(f, "a GICv3 serves 1 to 64 vCPUs, not {n}"),
-            Self::Spis(n) => write!(f, "a GICv3 has 32, 64, ... or 992 SPIs, not {n}"),
+            Self::VcpusOfGicv2(n) => write!(f, "a GICv2 serves 1 to 8 vCPUs, not {n}"),
+            Self::Spis(n) => write!(f, "a GIC has 32, 64, ... or 992 SPIs, not {n}"),
         }
     }
 }
@@ -62,7 +66,7 @@ struct Doorbell {
     timer_lr: AtomicU64,
 }
 
-/// The virtual GICv3 of one VM.
+/// The virtual GIC of one VM.
 ///
 /// All state is under one spin lock, held for bounded work with interrupts masked. Nothing is called with it held but
 /// [`ListRegisters`]; so it comes last in the lock order, after any device's, and [`Kick`] may take what it likes.
@@ -70,24 +74,45 @@ pub struct Vgic<L> {
     state: SpinNoIrq<State>,
     doorbells: Box<[Doorbell]>,
     typer: u32,
-    /// One bit per vCPU.
-    all: u64,
+    /// To whom ICC_SGI1R_EL1 can send, one bit per vCPU: to nobody on a GICv2.
+    reach: u64,
     config: VgicConfig,
+    architecture: Architecture,
     slots: u16,
-    lrs: L,
+    pub(crate) lrs: L,
     kick: Arc<dyn Kick>,
 }
 
 impl<L: ListRegisters + 'static> Vgic<L> {
-    /// A virtual GIC at power-on.
+    /// A virtual GICv3 at power-on.
     ///
     /// # Errors
     /// The shape is not one a GICv3 can have.
     pub fn new(config: VgicConfig, lrs: L, kick: Arc<dyn Kick>) -> Result<Arc<Self>, VgicError> {
-        let VgicConfig { vcpus, spis } = config;
-        if !(1..=64).contains(&vcpus) {
-            return Err(VgicError::Vcpus(vcpus));
+        if !(1..=64).contains(&config.vcpus) {
+            return Err(VgicError::Vcpus(config.vcpus));
         }
+        Self::of(Architecture::V3, config, gicd::typer(config.spis), (lrs, kick))
+    }
+
+    /// A virtual GICv2 at power-on. Its guest's CPU interface is the hardware's GICV frame.
+    ///
+    /// # Errors
+    /// The shape is not one a GICv2 can have.
+    pub fn gicv2(config: VgicConfig, lrs: L, kick: Arc<dyn Kick>) -> Result<Arc<Self>, VgicError> {
+        if !(1..=8).contains(&config.vcpus) {
+            return Err(VgicError::VcpusOfGicv2(config.vcpus));
+        }
+        Self::of(Architecture::V2, config, gicv2::typer(config), (lrs, kick))
+    }
+
+    fn of(
+        architecture: Architecture,
+        config: VgicConfig,
+        typer: u32,
+        (lrs, kick): (L, Arc<dyn Kick>),
+    ) -> Result<Arc<Self>, VgicError> {
+        let VgicConfig { vcpus, spis } = config;
         if !(32..=992).contains(&spis) || !spis.is_multiple_of(32) {
             return Err(VgicError::Spis(spis));
         }
@@ -95,24 +120,28 @@ impl<L: ListRegisters + 'static> Vgic<L> {
         let slots = (u16::MAX >> (MAX_LIST_REGISTERS - count)) & !1;
         let doorbell = |_| Doorbell { attend: AtomicBool::new(true), timer_lr: AtomicU64::new(0) };
         Ok(Arc::new(Self {
-            state: SpinNoIrq::new(State::new(vcpus, spis, slots)),
+            state: SpinNoIrq::new(State::new(vcpus, spis, slots, architecture)),
             doorbells: (0..vcpus).map(doorbell).collect(),
-            typer: gicd::typer(spis),
-            all: all_of(vcpus),
+            typer,
+            reach: if architecture == Architecture::V3 { all_of(vcpus) } else { 0 },
             config,
+            architecture,
             slots,
             lrs,
             kick,
         }))
     }
 
-    /// The distributor, a window of [`DISTRIBUTOR_WINDOW`](crate::DISTRIBUTOR_WINDOW) bytes. Its reset is
-    /// [`Self::reset`].
+    /// The distributor, a window of [`DISTRIBUTOR_WINDOW`](crate::DISTRIBUTOR_WINDOW) bytes, or of
+    /// [`GICV2_DISTRIBUTOR_WINDOW`](crate::GICV2_DISTRIBUTOR_WINDOW). Its reset is [`Self::reset`].
     pub fn distributor(self: &Arc<Self>) -> Arc<dyn Device> {
-        Arc::new(Distributor(self.clone()))
+        match self.architecture {
+            Architecture::V2 => Arc::new(Gicv2Distributor(self.clone())),
+            Architecture::V3 => Arc::new(Distributor(self.clone())),
+        }
     }
 
-    /// The redistributors, [`REDISTRIBUTOR_STRIDE`](crate::REDISTRIBUTOR_STRIDE) bytes for each vCPU.
+    /// The redistributors of a GICv3, [`REDISTRIBUTOR_STRIDE`](crate::REDISTRIBUTOR_STRIDE) bytes for each vCPU.
     pub fn redistributors(self: &Arc<Self>) -> Arc<dyn Device> {
         Arc::new(Redistributors(self.clone()))
     }
@@ -127,7 +156,8 @@ impl<L: ListRegisters> Vgic<L> {
     /// Back to power-on, with all inputs low; links to physical SPIs stay. Every vCPU must have been saved; each is
     /// loaded anew before it runs.
     pub fn reset(&self) {
-        let mut fresh = State::new(self.config.vcpus, self.config.spis, self.slots);
+        let VgicConfig { vcpus, spis } = self.config;
+        let mut fresh = State::new(vcpus, spis, self.slots, self.architecture);
         let mut state = self.state.lock();
         for (fresh, old) in fresh.banks.iter_mut().zip(&state.banks) {
             fresh.physical = old.physical;
@@ -185,7 +215,7 @@ impl<L: ListRegisters> Vgic<L> {
     /// A write of ICC_SGI1R_EL1 by vCPU `from`, whose exit this is. Targets that do not exist are ignored.
     #[inline]
     pub fn send_sgi(&self, from: usize, icc_sgi1r: u64) {
-        let Sgi { intid, targets } = Sgi::decode(icc_sgi1r, from, self.all);
+        let Sgi { intid, targets } = Sgi::decode(icc_sgi1r, from, self.reach);
         if targets == vcpu_bit(from) && self.state.lock().pend_here(from, intid, &self.lrs) {
             return;
         }
@@ -232,6 +262,7 @@ impl<L: ListRegisters> Vgic<L> {
 
     /// Reads back what the guest did to the list registers of the loaded `vcpu`. At a maintenance interrupt: what it
     /// makes deliverable sets [`Self::needs_flush`].
+    #[inline(never)]
     pub fn sync(&self, vcpu: usize) {
         self.change(vcpu, |state, out| state.sync(vcpu, &self.lrs, out));
     }
@@ -273,6 +304,11 @@ impl<L: ListRegisters> Vgic<L> {
 
     pub(crate) fn typer(&self) -> u32 {
         self.typer
+    }
+
+    /// One bit per vCPU.
+    pub(crate) fn all(&self) -> u64 {
+        all_of(self.config.vcpus)
     }
 
     /// Reads state that the guest's CPU interface does not change.

@@ -6,7 +6,7 @@ use axaddrspace::GuestPhysAddr;
 use axvmconfig::AxVMCrateConfig;
 
 use crate::machine::Machine;
-use crate::plan::{device_tree, plan};
+use crate::plan::{device_tree, gic, plan};
 use crate::{AxVMError, AxVMHal, GuestCpu};
 
 /// The files of a VM. They stay where they are, so that it can be booted again.
@@ -64,7 +64,9 @@ pub(crate) fn load<H: AxVMHal, A: GuestCpu>(
     };
     match images.device_tree {
         Some(given) => machine.space.write_image(room.start, given)?,
-        None => machine.space.write_image(room.start, &device_tree(config, layout)?)?,
+        None => machine
+            .space
+            .write_image(room.start, &device_tree(config, gic(config, machine.gic), layout)?)?,
     }
     Ok(Start { entry: layout.entry, device_tree: room.start })
 }

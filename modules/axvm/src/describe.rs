@@ -7,10 +7,13 @@ use core::cmp::Reverse;
 use core::fmt;
 use core::ops::Range;
 
-use arm_vgic::DISTRIBUTOR_WINDOW;
+use arm_vcpu::gic::v2::CPU_INTERFACE_BYTES;
+use arm_vgic::{DISTRIBUTOR_WINDOW, GICV2_DISTRIBUTOR_WINDOW};
 use axaddrspace::{AddrSpaceError, GuestPhysAddr};
 use axdevice::BusBuilder;
-use axvmconfig::{AxVMCrateConfig, EmulatedDeviceConfig, EmulatedDeviceType, VmMemConfig};
+use axvmconfig::{
+    AxVMCrateConfig, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion, VmMemConfig,
+};
 
 use crate::AxVMError;
 use crate::boot::Images;
@@ -59,7 +62,8 @@ pub struct BoardMap {
     pub tree: Vec<u8>,
 }
 
-/// What a VM made of `config` and `images` would be. No guest memory is taken.
+/// What a VM made of `config` and `images` would be. No guest memory is taken. Without a `gic` in it, the host's is
+/// taken to be a GICv3.
 ///
 /// # Errors
 /// What creating and booting the VM gives, but for what depends on the host: whether memory is free,
@@ -68,10 +72,11 @@ pub fn describe(config: &AxVMCrateConfig, images: &Images) -> Result<BoardMap, A
     let Plan { source, image, layout } = plan(config, images)?;
     machine::check_supported(config)?;
     config.memory_regions.iter().try_for_each(check_reach)?;
-    let windows = windows(config)?;
+    let gic = gic(config, config.devices.gic.unwrap_or(GicVersion::V3));
+    let windows = windows(config, gic)?;
     let tree = match images.device_tree {
         Some(given) => given.to_vec(),
-        None => device_tree(config, &layout)?,
+        None => device_tree(config, gic, &layout)?,
     };
     let filled = |room: &Range<GuestPhysAddr>| {
         let end = room.start.as_usize().saturating_add(tree.len());
@@ -106,14 +111,16 @@ fn check_reach(region: &VmMemConfig) -> Result<(), AxVMError> {
 }
 
 /// The windows of the interrupt controller and of the emulated devices, checked as a bus checks them.
-fn windows(config: &AxVMCrateConfig) -> Result<Vec<DeviceWindow>, AxVMError> {
-    let (gicd, second) = match gic(config) {
-        Gic::V3 { gicd, gicr, gicr_size } => (gicd, Some((gicr, gicr_size))),
-        Gic::V2 { gicd, .. } => (gicd, None),
-    };
+fn windows(config: &AxVMCrateConfig, gic: Gic) -> Result<Vec<DeviceWindow>, AxVMError> {
     let part = |name, gpa, size| DeviceWindow { name: String::from(name), gpa, size, intid: None };
-    let mut windows = Vec::from([part("gicd", gicd, DISTRIBUTOR_WINDOW)]);
-    windows.extend(second.map(|(gicr, size)| part("gicr", gicr, size)));
+    let mut windows = Vec::from(match gic {
+        Gic::V3 { gicd, gicr, gicr_size } => {
+            [part("gicd", gicd, DISTRIBUTOR_WINDOW), part("gicr", gicr, gicr_size)]
+        }
+        Gic::V2 { gicd, gicc } => {
+            [part("gicd", gicd, GICV2_DISTRIBUTOR_WINDOW), part("gicc", gicc, CPU_INTERFACE_BYTES)]
+        }
+    });
     for device in &config.devices.emu_devices {
         windows.extend(window(device)?);
     }

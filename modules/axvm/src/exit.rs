@@ -5,9 +5,9 @@
 //! takes the fault; `Err` and the exits that are given back are the caller's.
 
 use arm_vcpu::SliceTimer;
-use arm_vcpu::gic::SPURIOUS;
+use arm_vcpu::gic::{GICV2, SPURIOUS};
 use arm_vcpu::sysreg::names;
-use arm_vgic::{ListRegisters, TIMER_PPI};
+use arm_vgic::TIMER_PPI;
 use axaddrspace::{AccessWidth, GuestPhysAddr, MappingFlags};
 use axdevice::Near;
 use axvcpu::{AxVCpuExitReason, GuestFault, Load, SysRegAddr, extend};
@@ -17,7 +17,7 @@ use core::sync::atomic::Ordering;
 use crate::psci::{self, PowerState, PsciAction, PsciView};
 use crate::timer::PhysicalTimer;
 use crate::vm::Seat;
-use crate::{AxVM, AxVMHal, GuestCpu};
+use crate::{AxVM, AxVMHal, CpuInterface, GuestCpu};
 
 /// The physical SGI that makes a CPU look at what its vCPU is asked. SGI 0 is the host's.
 pub const KICK_SGI: u32 = 1;
@@ -129,8 +129,19 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     #[inline(always)]
     pub(crate) fn interrupt(&self, vector: u64, vcpu: usize) -> Flow {
         match u32::try_from(vector).unwrap_or(u32::MAX) {
-            TIMER_PPI | KICK_SGI | MAINTENANCE_PPI => self.take_interrupt(vcpu),
+            TIMER_PPI | KICK_SGI | MAINTENANCE_PPI => self.take_interrupt::<A::Gicv3>(vcpu),
             // The runner's, level-sensitive: gone once the runner has set its timer anew.
+            SliceTimer::INTID => ControlFlow::Break(AxVCpuExitReason::Nothing),
+            _ if vector >> 32 == GICV2 >> 32 => self.interrupt_of_gicv2(vector ^ GICV2, vcpu),
+            _ => ControlFlow::Break(AxVCpuExitReason::ExternalInterrupt { vector }),
+        }
+    }
+
+    /// The same where the interrupt was seen at a GICv2.
+    #[cold]
+    fn interrupt_of_gicv2(&self, vector: u64, vcpu: usize) -> Flow {
+        match u32::try_from(vector).unwrap_or(u32::MAX) {
+            TIMER_PPI | KICK_SGI | MAINTENANCE_PPI => self.take_interrupt::<A::Gicv2>(vcpu),
             SliceTimer::INTID => ControlFlow::Break(AxVCpuExitReason::Nothing),
             _ => ControlFlow::Break(AxVCpuExitReason::ExternalInterrupt { vector }),
         }
@@ -139,31 +150,32 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     /// Acknowledges, and does what is to be done for what was acknowledged: between the peek and now
     /// another interrupt of the same priority may have come before the one that was seen.
     #[inline(always)]
-    fn take_interrupt(&self, vcpu: usize) -> Flow {
-        match A::acknowledge() {
+    fn take_interrupt<C: CpuInterface>(&self, vcpu: usize) -> Flow {
+        let taken = C::acknowledge();
+        match C::intid(taken) {
             TIMER_PPI => {
                 // Deactivated by the guest: the list register links the two.
-                A::drop_priority(TIMER_PPI);
+                C::drop_priority(taken);
                 let value = self.machine.vgic.timer_lr(vcpu);
-                A::ListRegisters::default().write(TIMER_LIST_REGISTER, value);
+                C::set_list_register(TIMER_LIST_REGISTER, value);
                 if value == 0 {
                     // Nobody is to deactivate it: the guest has switched it off meanwhile.
-                    A::deactivate(TIMER_PPI);
+                    C::deactivate(taken);
                 }
             }
-            KICK_SGI => complete::<A>(KICK_SGI),
+            KICK_SGI => complete::<C>(taken),
             MAINTENANCE_PPI => {
                 self.machine.vgic.sync(vcpu);
                 self.machine.vgic.flush(vcpu);
-                complete::<A>(MAINTENANCE_PPI);
+                complete::<C>(taken);
             }
             SliceTimer::INTID => {
-                complete::<A>(SliceTimer::INTID);
+                complete::<C>(taken);
                 return ControlFlow::Break(AxVCpuExitReason::Nothing);
             }
             SPURIOUS..=LAST_SPECIAL => {}
-            host => {
-                let vector = u64::from(host);
+            _ => {
+                let vector = u64::from(taken);
                 return ControlFlow::Break(AxVCpuExitReason::AcknowledgedInterrupt { vector });
             }
         }
@@ -340,9 +352,9 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     }
 }
 
-fn complete<A: GuestCpu>(intid: u32) {
-    A::drop_priority(intid);
-    A::deactivate(intid);
+fn complete<C: CpuInterface>(taken: u32) {
+    C::drop_priority(taken);
+    C::deactivate(taken);
 }
 
 /// What PSCI may know of the VM.

@@ -35,6 +35,6 @@ pub use hal::{AxVMHal, VcpuPort};
 pub use lifecycle::{State, StopReason};
 pub use run::RunOptions;
 pub use stats::ExitKind;
-pub use vcpu::GuestCpu;
+pub use vcpu::{CpuInterface, GuestCpu};
 pub use vm::{AxVM, AxVMRef, Boot, Departure, Ports, has_hardware_support};
 pub use vmid::used as vmids_in_use;

@@ -5,7 +5,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use arm_vgic::{DISTRIBUTOR_WINDOW, REDISTRIBUTOR_STRIDE, Vgic, VgicConfig};
+use arm_vcpu::gic::v2::CPU_INTERFACE_BYTES;
+use arm_vgic::{DISTRIBUTOR_WINDOW, GICV2_DISTRIBUTOR_WINDOW, Vgic, VgicConfig, VgicError};
 use axaddrspace::{AddrSpace, GuestMemoryHal, GuestPhysAddr, HostPhysAddr, MappingFlags, Populate};
 use axdevice::{Access, Bus, BusBuilder, Device, Pl011};
 use axvmconfig::{
@@ -13,12 +14,19 @@ use axvmconfig::{
     VmMemConfig,
 };
 
+use crate::fdt::Gic;
+use crate::plan::gic;
 use crate::{AxVMError, AxVMHal, GuestCpu, Ports};
 
 /// Where the distributor is unless the configuration says otherwise, as on QEMU's `virt` board.
 pub(crate) const GICD_BASE: usize = 0x0800_0000;
+/// Where the CPU interface of a GICv2 is.
+pub(crate) const GICC_BASE: usize = 0x0801_0000;
 /// Where the redistributors are unless the configuration says otherwise.
 pub(crate) const GICR_BASE: usize = 0x080a_0000;
+/// What a guest may do with it.
+const CPU_INTERFACE_FLAGS: MappingFlags =
+    MappingFlags::READ.union(MappingFlags::WRITE).union(MappingFlags::DEVICE);
 /// How many shared peripheral interrupts every VM has.
 const SPIS: usize = 224;
 /// Their INTIDs.
@@ -31,6 +39,7 @@ pub(crate) struct Machine<H: AxVMHal, A: GuestCpu> {
     pub(crate) space: AddrSpace<H::PagingHandler>,
     pub(crate) bus: Bus,
     pub(crate) vgic: Arc<Vgic<A::ListRegisters>>,
+    pub(crate) gic: GicVersion,
     pub(crate) uarts: Vec<Uart>,
     // Given back after `space`, whose tables point there.
     _identical: Vec<TakenAt<H>>,
@@ -48,24 +57,33 @@ impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
     /// What does not fit, is not there, or is not supported; everything taken is given back.
     pub(crate) fn new(config: &AxVMCrateConfig, ports: &Ports) -> Result<Self, AxVMError> {
         check_supported(config)?;
+        let gicv = A::gicv();
+        let version = gic_version(config, gicv)?;
         let mut space = AddrSpace::new_empty(GuestPhysAddr::from_usize(0), SPACE_SIZE)?;
         let mut identical = Vec::new();
         for region in &config.memory_regions {
             map_region(&mut space, region, &mut identical)?;
         }
-        let vcpus = config.base.cpu_num;
-        let vgic = Vgic::new(
-            VgicConfig { vcpus, spis: SPIS },
-            A::ListRegisters::default(),
-            ports.vcpus.clone(),
-        )
-        .map_err(|error| AxVMError::Unsupported(format!("{error}")))?;
-        let gicd = base_of(config, EmulatedDeviceType::GicDistributor, GICD_BASE);
-        let gicr = base_of(config, EmulatedDeviceType::GicRedistributor, GICR_BASE);
-        let gicr_size = vcpus.saturating_mul(REDISTRIBUTOR_STRIDE);
+        let shape = VgicConfig { vcpus: config.base.cpu_num, spis: SPIS };
+        let (lrs, kick) = (A::ListRegisters::default(), ports.vcpus.clone());
         let mut bus = BusBuilder::new();
-        bus.add("gicd", gicd, DISTRIBUTOR_WINDOW, vgic.distributor());
-        bus.add("gicr", gicr, gicr_size, vgic.redistributors());
+        let vgic = match gic(config, version) {
+            Gic::V3 { gicd, gicr, gicr_size } => {
+                let vgic = Vgic::new(shape, lrs, kick).map_err(unsupported_shape)?;
+                bus.add("gicd", gicd, DISTRIBUTOR_WINDOW, vgic.distributor());
+                bus.add("gicr", gicr, gicr_size, vgic.redistributors());
+                vgic
+            }
+            Gic::V2 { gicd, gicc } => {
+                let vgic = Vgic::gicv2(shape, lrs, kick).map_err(unsupported_shape)?;
+                bus.add("gicd", gicd, GICV2_DISTRIBUTOR_WINDOW, vgic.distributor());
+                if let Some(gicv) = gicv {
+                    // The guest has the hardware's own virtual CPU interface.
+                    space.map_linear(gicc, gicv, CPU_INTERFACE_BYTES, CPU_INTERFACE_FLAGS)?;
+                }
+                vgic
+            }
+        };
         let mut uarts = Vec::new();
         for device in &config.devices.emu_devices {
             add_device(&mut bus, &mut uarts, device, &vgic, ports)?;
@@ -74,7 +92,7 @@ impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
         for region in space.regions() {
             check_apart(region.base.as_usize(), region.size, &bus)?;
         }
-        Ok(Self { space, bus, vgic, uarts, _identical: identical })
+        Ok(Self { space, bus, vgic, gic: version, uarts, _identical: identical })
     }
 }
 
@@ -104,13 +122,31 @@ pub(crate) fn check_supported(config: &AxVMCrateConfig) -> Result<(), AxVMError>
     if !config.base.phys_cpu_ids.as_ref().is_none_or(as_numbered) {
         return unsupported("phys_cpu_ids must be 0, 1, 2 and so on: others are not supported yet");
     }
-    if config.devices.gic == Some(GicVersion::V2) {
-        return unsupported("gic must be \"v3\": GICv2 guests are not supported yet");
-    }
     if !config.devices.passthrough_devices.is_empty() {
         return unsupported("passthrough devices are not supported yet");
     }
     Ok(())
+}
+
+fn unsupported_shape(error: VgicError) -> AxVMError {
+    AxVMError::Unsupported(format!("{error}"))
+}
+
+/// The interrupt controller of a guest of this host: the host's own, whose virtual CPU interface it uses.
+fn gic_version(
+    config: &AxVMCrateConfig,
+    gicv: Option<HostPhysAddr>,
+) -> Result<GicVersion, AxVMError> {
+    let (host, name) = match gicv {
+        Some(_) => (GicVersion::V2, "v2"),
+        None => (GicVersion::V3, "v3"),
+    };
+    if config.devices.gic.is_none_or(|wanted| wanted == host) {
+        return Ok(host);
+    }
+    Err(AxVMError::Unsupported(format!(
+        "gic must be \"{name}\" on this host, or left out: a guest gets the interrupt controller that the host has"
+    )))
 }
 
 pub(crate) fn base_of(

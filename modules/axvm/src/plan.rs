@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use arm_vgic::REDISTRIBUTOR_STRIDE;
 use axaddrspace::GuestPhysAddr;
 use axvmconfig::{
-    AxVMCrateConfig, EmulatedDeviceConfig, EmulatedDeviceType, RegionFlags, VmMemConfig,
+    AxVMCrateConfig, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion, RegionFlags, VmMemConfig,
 };
 
 use crate::boot::Images;
@@ -54,13 +54,17 @@ pub(crate) fn plan(config: &AxVMCrateConfig, images: &Images) -> Result<Plan, Ax
 ///
 /// # Errors
 /// Something a device tree cannot hold.
-pub(crate) fn device_tree(config: &AxVMCrateConfig, layout: &Layout) -> Result<Vec<u8>, AxVMError> {
+pub(crate) fn device_tree(
+    config: &AxVMCrateConfig,
+    gic: Gic,
+    layout: &Layout,
+) -> Result<Vec<u8>, AxVMError> {
     let cpus: Vec<u64> = (0..config.base.cpu_num).map(mpidr_of).collect();
     let uarts: Vec<_> = uarts(config).collect();
     Ok(fdt::build(&GuestBoard {
         ram: &ram(config),
         cpus: &cpus,
-        gic: gic(config),
+        gic,
         uarts: &uarts,
         virtio_mmio: &[],
         devices: &[],
@@ -70,12 +74,16 @@ pub(crate) fn device_tree(config: &AxVMCrateConfig, layout: &Layout) -> Result<V
 }
 
 /// The windows of the interrupt controller.
-pub(crate) fn gic(config: &AxVMCrateConfig) -> Gic {
+pub(crate) fn gic(config: &AxVMCrateConfig, version: GicVersion) -> Gic {
     use EmulatedDeviceType::{GicDistributor, GicRedistributor};
-    Gic::V3 {
-        gicd: machine::base_of(config, GicDistributor, machine::GICD_BASE),
-        gicr: machine::base_of(config, GicRedistributor, machine::GICR_BASE),
-        gicr_size: config.base.cpu_num.saturating_mul(REDISTRIBUTOR_STRIDE),
+    let gicd = machine::base_of(config, GicDistributor, machine::GICD_BASE);
+    match version {
+        GicVersion::V2 => Gic::V2 { gicd, gicc: GuestPhysAddr::from_usize(machine::GICC_BASE) },
+        GicVersion::V3 => Gic::V3 {
+            gicd,
+            gicr: machine::base_of(config, GicRedistributor, machine::GICR_BASE),
+            gicr_size: config.base.cpu_num.saturating_mul(REDISTRIBUTOR_STRIDE),
+        },
     }
 }
 

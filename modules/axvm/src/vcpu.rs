@@ -4,7 +4,8 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use arm_vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig, gic};
-use arm_vgic::{ListRegisters, Vgic};
+use arm_vgic::{ListRegisters, Vgic, from_gich, to_gich};
+use axaddrspace::HostPhysAddr;
 use axvcpu::{Attachment, AxArchVCpu};
 
 /// An aarch64 vCPU with its interrupt hardware; a fake of it makes exits testable without any.
@@ -15,6 +16,13 @@ pub trait GuestCpu:
 {
     /// The list registers of the CPU this runs on.
     type ListRegisters: ListRegisters + Default + 'static;
+    /// The interrupt hardware of a host with a GICv2.
+    type Gicv2: CpuInterface;
+    /// That of a host with a GICv3.
+    type Gicv3: CpuInterface;
+
+    /// The virtual CPU interface that guests of a host with a GICv2 are given; none on a host with a GICv3.
+    fn gicv() -> Option<HostPhysAddr>;
 
     /// Whether the CPU this runs on can run guests.
     fn has_hardware_support() -> bool;
@@ -31,15 +39,6 @@ pub trait GuestCpu:
     /// The physical counter value at which the virtual timer of the bound vCPU is due.
     fn timer_deadline(&self) -> Option<u64>;
 
-    /// Acknowledges the physical interrupt that is pending; 1020 and above: none was.
-    fn acknowledge() -> u32;
-
-    /// Lets physical interrupts in again; `intid` stays active.
-    fn drop_priority(intid: u32);
-
-    /// Makes physical interrupt `intid` inactive.
-    fn deactivate(intid: u32);
-
     /// The physical counter, in ticks.
     fn counter() -> u64;
 
@@ -50,29 +49,120 @@ pub trait GuestCpu:
     fn forget_vmid(vmid: u16);
 }
 
+/// The physical CPU interface of one GIC architecture, as the exit path uses it.
+pub trait CpuInterface {
+    /// Acknowledges the physical interrupt that is pending.
+    fn acknowledge() -> u32;
+
+    /// The INTID of what was acknowledged; 1020 to 1023: nothing was.
+    fn intid(taken: u32) -> u32;
+
+    /// Lets physical interrupts in again; what was `taken` stays active.
+    fn drop_priority(taken: u32);
+
+    /// Makes what was `taken` inactive.
+    fn deactivate(taken: u32);
+
+    /// Writes list register `n` in the format of the virtual GIC.
+    fn set_list_register(n: usize, value: u64);
+}
+
+/// The system registers of a GICv3.
+pub struct SystemRegisters;
+
+impl CpuInterface for SystemRegisters {
+    #[inline]
+    fn acknowledge() -> u32 {
+        gic::v3::acknowledge()
+    }
+
+    #[inline]
+    fn intid(taken: u32) -> u32 {
+        taken
+    }
+
+    #[inline]
+    fn drop_priority(taken: u32) {
+        gic::v3::drop_priority(taken);
+    }
+
+    #[inline]
+    fn deactivate(taken: u32) {
+        gic::v3::deactivate(taken);
+    }
+
+    #[inline]
+    fn set_list_register(n: usize, value: u64) {
+        gic::v3::set_list_register(n, value);
+    }
+}
+
+/// The frames of a GICv2.
+pub struct Frames;
+
+impl CpuInterface for Frames {
+    fn acknowledge() -> u32 {
+        gic::v2::acknowledge()
+    }
+
+    fn intid(taken: u32) -> u32 {
+        gic::v2::intid(taken)
+    }
+
+    fn drop_priority(taken: u32) {
+        gic::v2::drop_priority(taken);
+    }
+
+    fn deactivate(taken: u32) {
+        gic::v2::deactivate(taken);
+    }
+
+    fn set_list_register(n: usize, value: u64) {
+        gic::v2::set_list_register(n, to_gich(value));
+    }
+}
+
 /// The hardware's list registers, which hold the loaded vCPU's interrupts.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HardwareListRegisters;
+#[derive(Clone, Copy, Debug)]
+pub struct HardwareListRegisters {
+    is_v2: bool,
+}
+
+impl Default for HardwareListRegisters {
+    fn default() -> Self {
+        Self { is_v2: gic::is_v2() }
+    }
+}
 
 impl ListRegisters for HardwareListRegisters {
     fn count(&self) -> usize {
-        gic::list_registers()
+        if self.is_v2 { gic::v2::list_registers() } else { gic::v3::list_registers() }
     }
 
+    #[inline]
     fn read(&self, n: usize) -> u64 {
-        gic::list_register(n)
+        if self.is_v2 { from_gich(gic::v2::list_register(n)) } else { gic::v3::list_register(n) }
     }
 
+    #[inline]
     fn write(&self, n: usize, value: u64) {
-        gic::set_list_register(n, value);
+        if self.is_v2 {
+            Frames::set_list_register(n, value);
+        } else {
+            gic::v3::set_list_register(n, value);
+        }
     }
 
     fn set_maintenance(&self, no_pending: bool) {
-        gic::set_no_pending_maintenance(no_pending);
+        if self.is_v2 {
+            gic::v2::set_no_pending_maintenance(no_pending);
+        } else {
+            gic::v3::set_no_pending_maintenance(no_pending);
+        }
     }
 
     fn enable_physical_ppi(&self, intid: u32, on: bool) {
-        let Some(here) = gic::Redistributor::this_cpu() else {
+        let Some(here) = gic::PrivateInterrupts::this_cpu() else {
             return;
         };
         if on {
@@ -83,7 +173,7 @@ impl ListRegisters for HardwareListRegisters {
     }
 
     fn set_physical_ppi_active(&self, intid: u32, active: bool) {
-        if let Some(here) = gic::Redistributor::this_cpu() {
+        if let Some(here) = gic::PrivateInterrupts::this_cpu() {
             here.set_active(intid, active);
         }
     }
@@ -123,6 +213,12 @@ impl<A: GuestCpu> Attachment for LoadedWith<A> {
 
 impl GuestCpu for Aarch64VCpu {
     type ListRegisters = HardwareListRegisters;
+    type Gicv2 = Frames;
+    type Gicv3 = SystemRegisters;
+
+    fn gicv() -> Option<HostPhysAddr> {
+        gic::is_v2().then(gic::v2::gicv)
+    }
 
     fn has_hardware_support() -> bool {
         arm_vcpu::has_hardware_support()
@@ -143,21 +239,6 @@ impl GuestCpu for Aarch64VCpu {
 
     fn timer_deadline(&self) -> Option<u64> {
         self.current_timer_deadline()
-    }
-
-    #[inline]
-    fn acknowledge() -> u32 {
-        gic::acknowledge()
-    }
-
-    #[inline]
-    fn drop_priority(intid: u32) {
-        gic::drop_priority(intid);
-    }
-
-    #[inline]
-    fn deactivate(intid: u32) {
-        gic::deactivate(intid);
     }
 
     #[inline]

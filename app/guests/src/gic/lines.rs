@@ -1,6 +1,6 @@
-//! One interrupt's bits and fields in the distributor or in its CPU's redistributor.
+//! One interrupt's bits and fields in the distributor or in its CPU's redistributor. A GICv2 has no redistributors.
 
-use super::{FIRST_SPI, FRAMES, GICD_CTLR, GICR_CTLR, RWP, SGI_FRAME, distributor};
+use super::{FIRST_SPI, FRAMES, GICD_CTLR, GICR_CTLR, RWP, SGI_FRAME, distributor, v2};
 use crate::{cpu, mmio};
 use core::sync::atomic::Ordering;
 
@@ -28,6 +28,8 @@ pub(crate) enum Bank {
 pub(super) const PRIORITIES: usize = 0x400;
 pub(super) const CONFIGURATIONS: usize = 0xc00;
 const IROUTERS: usize = 0x6000;
+/// INTIDs below are SGIs.
+const FIRST_PPI: u32 = 16;
 
 /// What makes an interrupt pending: GICD_ICFGR.
 #[derive(Clone, Copy, PartialEq)]
@@ -39,10 +41,11 @@ pub(crate) enum Trigger {
     Edge = 2,
 }
 
-/// The base that holds `intid`'s registers: private ones in this CPU's redistributor.
+/// The base that holds `intid`'s registers: private ones in this CPU's redistributor, which a GICv2 shows each CPU in the
+/// distributor.
 fn base_of(intid: u32) -> usize {
     match intid {
-        0..FIRST_SPI => FRAMES[cpu::number()].load(Ordering::Relaxed) + SGI_FRAME,
+        0..FIRST_SPI if !v2::is_here() => FRAMES[cpu::number()].load(Ordering::Relaxed) + SGI_FRAME,
         _ => distributor(0),
     }
 }
@@ -54,6 +57,9 @@ pub(crate) fn bank_address(bank: Bank, intid: u32) -> usize {
 
 /// Writes the one bit of `intid` to `bank`, zeros elsewhere; no bank but Group reads a zero as anything.
 pub(crate) fn set(bank: Bank, intid: u32) {
+    if v2::is_here() && intid < FIRST_PPI && matches!(bank, Bank::SetPending | Bank::ClearPending) {
+        return v2::set_pending(intid, v2::own_target(), matches!(bank, Bank::SetPending));
+    }
     mmio::write(bank_address(bank, intid), 1 << (intid % 32));
     if matches!(bank, Bank::ClearEnable) {
         settle(intid);
@@ -65,8 +71,11 @@ pub(crate) fn get(bank: Bank, intid: u32) -> bool {
     mmio::read(bank_address(bank, intid)) >> (intid % 32) & 1 != 0
 }
 
-/// Waits until a disable has taken effect (RWP).
+/// Waits until a disable has taken effect (RWP); a GICv2 does not tell.
 pub(super) fn settle(intid: u32) {
+    if v2::is_here() {
+        return;
+    }
     let (control, bit) = match intid {
         0..FIRST_SPI => (base_of(intid) - SGI_FRAME + GICR_CTLR, 1 << 3),
         _ => (distributor(GICD_CTLR), RWP),
@@ -108,11 +117,17 @@ pub(crate) fn set_trigger(intid: u32, trigger: Trigger) {
 
 /// Sends a shared interrupt to the CPU with this affinity.
 pub(crate) fn route(intid: u32, affinity: u64) {
+    if v2::is_here() {
+        return v2::route(intid, affinity);
+    }
     mmio::write64(distributor(IROUTERS + intid as usize * 8), affinity);
 }
 
 /// Where a shared interrupt goes.
 pub(crate) fn routing(intid: u32) -> u64 {
+    if v2::is_here() {
+        return v2::routing(intid).unwrap_or(u64::MAX);
+    }
     mmio::read64(distributor(IROUTERS + intid as usize * 8))
 }
 

@@ -1,14 +1,16 @@
-//! The GICv3 (IHI 0069): distributor, redistributors and the CPU interface's registers.
+//! The GICv3 (IHI 0069) or GICv2 (IHI 0048): distributor, redistributors and the CPU interface's registers.
 
 mod interface;
 mod lines;
+pub(crate) mod v2;
 
 use crate::board::MAX_CPUS;
 use crate::{cpu, mmio};
 use core::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) use interface::{
-    EoiMode, acknowledge, close_cpu_interface, deactivate, end, open_cpu_interface, send_sgi,
-    set_eoi_mode, set_priority_mask, sgi_to, sgi_to_others,
+    EoiMode, acknowledge, binary_point, close_cpu_interface, deactivate, end, highest_pending,
+    open_cpu_interface, priority_mask, running_priority, send_sgi, set_binary_point, set_eoi_mode,
+    set_priority_mask, sgi_to, sgi_to_others,
 };
 pub(crate) use lines::{
     Bank, Trigger, bank_address, disable, enable, get, priority, route, routing, set, set_priority,
@@ -30,9 +32,12 @@ static FRAMES: [AtomicUsize; MAX_CPUS] = [const { AtomicUsize::new(0) }; MAX_CPU
 const GICD_CTLR: usize = 0x0000;
 const GICD_TYPER: usize = 0x0004;
 const GICD_PIDR2: usize = 0xffe8;
+const ICPIDR2: usize = 0xfe8;
 /// GICD_CTLR: affinity routing, group 1 on, write pending. The bits of the one-security-state view.
 const ARE: u32 = 1 << 4;
 const ENABLE_GROUP1: u32 = 1 << 1;
+/// The group that all are of in a GICv2, as software finds them there.
+const ENABLE_GROUP0: u32 = 1 << 0;
 const RWP: u32 = 1 << 31;
 
 const GICR_CTLR: usize = 0x0000;
@@ -46,6 +51,12 @@ const FRAME_BYTES: usize = 0x2_0000;
 pub(crate) fn set_bases(distributor: usize, redistributors: usize) {
     GICD.store(distributor, Ordering::Relaxed);
     GICR.store(redistributors, Ordering::Relaxed);
+}
+
+/// Where the device tree has a GICv2.
+pub(crate) fn set_v2_bases(distributor: usize, interface: usize) {
+    GICD.store(distributor, Ordering::Relaxed);
+    v2::set_interface(interface);
 }
 
 /// A distributor register's address.
@@ -63,26 +74,31 @@ pub(crate) fn line_count() -> u32 {
     (((mmio::read(distributor(GICD_TYPER)) & 0x1f) + 1) * 32).min(SPECIAL)
 }
 
-/// The architecture version that GICD_PIDR2 tells: 3 or 4.
+/// The architecture version that GICD_PIDR2 tells: 2, 3 or 4.
 pub(crate) fn architecture() -> u32 {
-    mmio::read(distributor(GICD_PIDR2)) >> 4 & 0xf
+    let register = if v2::is_here() { ICPIDR2 } else { GICD_PIDR2 };
+    mmio::read(distributor(register)) >> 4 & 0xf
 }
 
-/// No group-1 interrupt leaves the distributor.
+/// No interrupt leaves the distributor.
 pub(crate) fn stop_distributor() {
-    mmio::write(distributor(GICD_CTLR), ARE);
+    mmio::write(distributor(GICD_CTLR), if v2::is_here() { 0 } else { ARE });
     lines::settle(FIRST_SPI);
 }
 
-/// Group-1 interrupts leave the distributor.
+/// Interrupts leave the distributor.
 pub(crate) fn start_distributor() {
-    mmio::write(distributor(GICD_CTLR), ARE | ENABLE_GROUP1);
+    let on = if v2::is_here() { ENABLE_GROUP0 } else { ARE | ENABLE_GROUP1 };
+    mmio::write(distributor(GICD_CTLR), on);
     lines::settle(FIRST_SPI);
 }
 
-/// Every shared interrupt: group 1, disabled, level, one priority, to CPU 0. Then the distributor is on.
+/// Every shared interrupt: of the group that is used, disabled, level, one priority, to CPU 0. Then the distributor is on.
 pub(crate) fn init_distributor() {
     stop_distributor();
+    if v2::is_here() {
+        v2::learn_target(0);
+    }
     for word in 1..line_count().div_ceil(32) {
         reset_word(distributor(0), word as usize);
     }
@@ -92,9 +108,11 @@ pub(crate) fn init_distributor() {
     start_distributor();
 }
 
-/// Group 1, disabled, not pending, not active, the usual priority for the 32 interrupts of `word`.
+/// The group that is used, disabled, not pending, not active, the usual priority for the 32 interrupts of `word`.
 fn reset_word(base: usize, word: usize) {
-    for bank in [Bank::Group, Bank::ClearEnable, Bank::ClearPending, Bank::ClearActive] {
+    let group = if v2::is_here() { 0 } else { u32::MAX };
+    mmio::write(base + Bank::Group as usize + word * 4, group);
+    for bank in [Bank::ClearEnable, Bank::ClearPending, Bank::ClearActive] {
         mmio::write(base + bank as usize + word * 4, u32::MAX);
     }
     for index in 0..8 {
@@ -109,11 +127,17 @@ fn reset_word(base: usize, word: usize) {
     }
 }
 
-/// Finds and wakes the redistributor of this CPU, whose number is `number`; opens its CPU interface.
+/// Finds and wakes the redistributor of this CPU, whose number is `number`; opens its CPU interface. A GICv2 only has that.
 ///
 /// # Panics
 /// When no redistributor has this CPU's affinity.
 pub(crate) fn init_cpu(number: usize) {
+    if v2::is_here() {
+        v2::learn_target(number);
+        v2::forget_sgis();
+        reset_word(distributor(0), 0);
+        return interface::init();
+    }
     let Some(frame) = find_frame(cpu::affinity(number)) else {
         panic!("CPU {number} has no redistributor")
     };

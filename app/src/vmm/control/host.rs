@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use axshell::{Field, HostCpu};
 
 use super::load::Load;
-use crate::host::{cpu, memory};
+use crate::host::{cpu, gic, memory};
 use crate::vmm::time::now_ns;
 use crate::vmm::{VERSION, bundle, runner, table};
 
@@ -15,7 +15,7 @@ pub(super) fn info() -> Vec<Field> {
     vec![
         Field::new("hypervisor", VERSION),
         Field::new("board", bundle::board()),
-        Field::new("architecture", "aarch64, GICv3"),
+        Field::new("architecture", alloc::format!("aarch64, {}", gic::name())),
         Field::new("cpus", cpu::count()),
         Field::new("vms", table::all().len()),
         Field::time("uptime", Some(now_ns())),

@@ -7,8 +7,9 @@ use axaddrspace::AccessWidth;
 use axdevice::{Access, Device};
 
 use crate::{
-    Kick, ListRegisters, Vgic, VgicConfig,
+    Kick, ListRegisters, Vgic, VgicConfig, from_gich,
     lr::{ACTIVE, EOI, HW, PENDING, STATE},
+    to_gich,
 };
 
 /// One CPU; vCPU n runs on CPU n.
@@ -22,6 +23,8 @@ pub(super) struct Cpu {
 
 pub(super) struct Machine {
     count: usize,
+    /// List registers are those of a GICv2, with room for less.
+    gicv2: bool,
     /// The CPU that executes.
     current: AtomicUsize,
     pub(super) cpus: Vec<Cpu>,
@@ -34,7 +37,7 @@ impl Machine {
     }
 }
 
-pub(super) struct Here(Arc<Machine>);
+pub(super) struct Here(pub(super) Arc<Machine>);
 
 impl ListRegisters for Here {
     fn count(&self) -> usize {
@@ -49,7 +52,9 @@ impl ListRegisters for Here {
     fn write(&self, n: usize, value: u64) {
         assert!(n < self.0.count);
         assert!(value & HW == 0 || value & STATE != STATE, "linked, active and pending");
-        self.0.here().lrs[n].store(value, Relaxed);
+        let kept = if self.0.gicv2 { from_gich(to_gich(value)) } else { value };
+        assert_eq!(kept, value, "a list register does not hold all of it");
+        self.0.here().lrs[n].store(kept, Relaxed);
     }
 
     fn set_maintenance(&self, no_pending: bool) {
@@ -95,14 +100,25 @@ pub(super) const IROUTER: usize = 0x6000;
 impl Bench {
     /// Loaded vCPUs and closed groups, as at power-on.
     pub(super) fn cold(vcpus: usize, spis: usize, lrs: usize) -> Self {
+        Self::of(false, vcpus, spis, lrs)
+    }
+
+    /// The same with a GICv2.
+    pub(super) fn cold_gicv2(vcpus: usize, spis: usize, lrs: usize) -> Self {
+        Self::of(true, vcpus, spis, lrs)
+    }
+
+    fn of(gicv2: bool, vcpus: usize, spis: usize, lrs: usize) -> Self {
         let machine = Arc::new(Machine {
             count: lrs,
+            gicv2,
             current: AtomicUsize::new(0),
             cpus: (0..vcpus).map(|_| Cpu::default()).collect(),
             kicks: (0..vcpus).map(|_| AtomicUsize::new(0)).collect(),
         });
         let config = VgicConfig { vcpus, spis };
-        let vgic = Vgic::new(config, Here(machine.clone()), machine.clone()).unwrap();
+        let make = if gicv2 { Vgic::gicv2 } else { Vgic::new };
+        let vgic = make(config, Here(machine.clone()), machine.clone()).unwrap();
         let (gicd, gicr) = (vgic.distributor(), vgic.redistributors());
         let bench = Self { machine, vgic, gicd, gicr };
         (0..vcpus).for_each(|vcpu| bench.on(vcpu).load(vcpu));
@@ -209,12 +225,17 @@ impl Bench {
 
     /// The guest on `vcpu` acknowledges: the best pending interrupt becomes active. Nested by the caller.
     pub(super) fn acknowledge(&self, vcpu: usize) -> Option<u32> {
+        self.take(vcpu).map(|value| value as u32)
+    }
+
+    /// The same; gives what the list register held.
+    pub(super) fn take(&self, vcpu: usize) -> Option<u64> {
         self.enter(vcpu);
         let pending = self.lrs(vcpu).filter(|lr| lr.load(Relaxed) & STATE == PENDING);
         let best = pending.min_by_key(|lr| lr.load(Relaxed) >> 48 & 0xff)?;
         let value = best.load(Relaxed);
         best.store(value & !PENDING | ACTIVE, Relaxed);
-        Some(value as u32)
+        Some(value)
     }
 
     /// The guest on `vcpu` deactivates `intid`.

@@ -4,6 +4,7 @@
 
 mod delivery;
 mod fake;
+mod gicv2;
 mod private;
 mod random;
 mod registers;

@@ -109,7 +109,6 @@ fn what_creating_the_vm_refuses_is_refused() {
         ("memory = \"64M\"\n[[region]]\nbase = 0x80_0000_0000\nsize = \"1M\"", "address space"),
         ("memory = \"64M\"\n[[device]]\ntype = \"virtio-blk\"", "not supported yet"),
         ("memory = \"64M\"\n[[passthrough]]\nbase = 0x1000\nlength = 0x1000", "not supported yet"),
-        ("memory = \"64M\"\ngic = \"v2\"", "not supported yet"),
         ("memory = \"64M\"\ninterrupt_mode = \"none\"", "not supported yet"),
         (
             "memory = \"64M\"\n[[device]]\ntype = \"dummy\"\nname = \"a\"\nbase = 0x0b00_0000\nlength = 0x20\n\
@@ -124,6 +123,14 @@ fn what_creating_the_vm_refuses_is_refused() {
         let error = flat(more).unwrap_err().to_string();
         assert!(error.contains(word), "{more}: {error}");
     }
+}
+
+#[test]
+fn a_gicv2_is_shown_where_the_configuration_wants_one() {
+    let map = flat("memory = \"64M\"\ngic = \"v2\"").unwrap();
+    let windows: Vec<_> =
+        map.windows.iter().map(|window| (&window.name[..], window.size)).collect();
+    assert_eq!(windows, [("gicd", 0x1000), ("gicc", 0x2000), ("console", 0x1000)]);
 }
 
 #[test]

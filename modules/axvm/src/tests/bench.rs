@@ -29,6 +29,9 @@ pub(super) const RAM_SIZE: usize = 4 << 20;
 pub(super) const UART: usize = 0x0900_0000;
 pub(super) const GICD: usize = 0x0800_0000;
 pub(super) const GICR: usize = 0x080a_0000;
+/// The CPU interface of a guest with a GICv2, and where a host with one has it.
+pub(super) const GICC: usize = 0x0801_0000;
+pub(super) const GICV: usize = 0x0a04_0000;
 /// SGI_base of a vCPU's redistributor.
 pub(super) const SGI_BASE: usize = 0x1_0000;
 /// From one vCPU's redistributor to the next one's.
@@ -140,8 +143,11 @@ pub(super) struct Bench {
 impl Bench {
     /// A VM in state `Created`.
     pub(super) fn created(config: AxVMCrateConfig, images: Images) -> Self {
+        Self::created_on(Host::new(), config, images)
+    }
+
+    fn created_on(host: Arc<Host>, config: AxVMCrateConfig, images: Images) -> Self {
         let vmids = some_vmids();
-        let host = Host::new();
         let cpu = super::host::this_cpu();
         let port = Arc::new(Port::default());
         let ports = Ports { console: port.clone(), vcpus: port.clone() };
@@ -159,6 +165,15 @@ impl Bench {
     /// The same with more lines in its configuration.
     pub(super) fn with(vcpus: usize, more: &str) -> Self {
         let bench = Self::created(config(vcpus, more), IMAGES);
+        bench.boot();
+        bench
+    }
+
+    /// A booted VM on a host with a GICv2.
+    pub(super) fn gicv2(vcpus: usize) -> Self {
+        let host = Host::new();
+        *host.gicv.lock().unwrap() = Some(GICV.into());
+        let bench = Self::created_on(host, config(vcpus, ""), IMAGES);
         bench.boot();
         bench
     }

@@ -258,6 +258,12 @@ impl AxArchVCpu for FakeCpu {
 
 impl GuestCpu for FakeCpu {
     type ListRegisters = FakeListRegisters;
+    type Gicv2 = gic::Gicv2;
+    type Gicv3 = gic::Gicv3;
+
+    fn gicv() -> Option<HostPhysAddr> {
+        *this_host().gicv.lock().unwrap()
+    }
 
     fn has_hardware_support() -> bool {
         this_host().at_el2.load(SeqCst)
@@ -279,18 +285,6 @@ impl GuestCpu for FakeCpu {
     fn timer_deadline(&self) -> Option<u64> {
         self.insist_bound();
         self.guest.see().deadline
-    }
-
-    fn acknowledge() -> u32 {
-        gic::acknowledge()
-    }
-
-    fn drop_priority(intid: u32) {
-        gic::drop_priority(intid);
-    }
-
-    fn deactivate(intid: u32) {
-        gic::deactivate(intid);
     }
 
     fn counter() -> u64 {

@@ -100,6 +100,8 @@ pub(super) struct Host {
     pub(super) refuses_vcpu: AtomicUsize,
     /// Whether CPUs are where guests can be run from.
     pub(super) at_el2: AtomicBool,
+    /// Its virtual CPU interface, if it has a GICv2.
+    pub(super) gicv: Mutex<Option<HostPhysAddr>>,
 }
 
 /// Where a thread stands.
@@ -142,6 +144,7 @@ impl Host {
             guests: Mutex::default(),
             refuses_vcpu: AtomicUsize::new(usize::MAX),
             at_el2: AtomicBool::new(true),
+            gicv: Mutex::default(),
         });
         host.stand_on(0);
         host
@@ -270,27 +273,66 @@ impl ListRegisters for FakeListRegisters {
     }
 }
 
-/// The physical CPU interface, as [`GuestCpu`](crate::GuestCpu) has it.
+/// The physical CPU interfaces, as [`GuestCpu`](crate::GuestCpu) has them.
 pub(super) mod gic {
-    use super::{Irq, NO_INTERRUPT, this_cpu};
+    use super::{Irq, NO_INTERRUPT, SeqCst, this_cpu};
+    use crate::CpuInterface;
 
     fn note(irq: Irq) {
         this_cpu().irqs.lock().unwrap().push(irq);
     }
 
-    pub(in super::super) fn acknowledge() -> u32 {
-        let intid = this_cpu().pending.lock().unwrap().pop_front().unwrap_or(NO_INTERRUPT);
-        if !(1020..1024).contains(&intid) {
-            note(Irq::Acknowledged(intid));
+    /// A GICv3.
+    pub(in super::super) struct Gicv3;
+
+    impl CpuInterface for Gicv3 {
+        fn acknowledge() -> u32 {
+            let taken = this_cpu().pending.lock().unwrap().pop_front().unwrap_or(NO_INTERRUPT);
+            if !(1020..1024).contains(&taken) {
+                note(Irq::Acknowledged(taken));
+            }
+            taken
         }
-        intid
+
+        fn intid(taken: u32) -> u32 {
+            taken
+        }
+
+        fn drop_priority(taken: u32) {
+            note(Irq::Dropped(taken));
+        }
+
+        fn deactivate(taken: u32) {
+            note(Irq::Deactivated(taken));
+        }
+
+        fn set_list_register(n: usize, value: u64) {
+            this_cpu().lrs[n].store(value, SeqCst);
+        }
     }
 
-    pub(in super::super) fn drop_priority(intid: u32) {
-        note(Irq::Dropped(intid));
-    }
+    /// A GICv2: what is taken has the sender of an SGI above the INTID.
+    pub(in super::super) struct Gicv2;
 
-    pub(in super::super) fn deactivate(intid: u32) {
-        note(Irq::Deactivated(intid));
+    impl CpuInterface for Gicv2 {
+        fn acknowledge() -> u32 {
+            Gicv3::acknowledge()
+        }
+
+        fn intid(taken: u32) -> u32 {
+            taken & 0x3ff
+        }
+
+        fn drop_priority(taken: u32) {
+            Gicv3::drop_priority(taken);
+        }
+
+        fn deactivate(taken: u32) {
+            Gicv3::deactivate(taken);
+        }
+
+        fn set_list_register(n: usize, value: u64) {
+            Gicv3::set_list_register(n, value);
+        }
     }
 }

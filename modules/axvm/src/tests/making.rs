@@ -253,7 +253,7 @@ fn what_is_not_supported_is_refused_in_words() {
     }
     let mut bad = config(1, "");
     bad.devices.gic = Some(GicVersion::V2);
-    assert!(text(bad).contains("gic must be \"v3\""));
+    assert!(text(bad).contains("gic must be \"v3\" on this host"));
     let mut bad = config(1, "");
     let (base_gpa, base_hpa) = (0x0b00_0000, 0x0b00_0000);
     let name = "net".to_string();

@@ -1,6 +1,7 @@
 //! The interrupt controller, register by register and interrupt by interrupt.
 
 mod delivery;
+mod senders;
 mod state;
 
 use super::Completion;
@@ -16,9 +17,12 @@ const SPIS: u32 = 64;
 static HERE: [AtomicU32; INTIDS] = [const { AtomicU32::new(0) }; INTIDS];
 static ELSEWHERE: [AtomicU32; INTIDS] = [const { AtomicU32::new(0) }; INTIDS];
 
-/// Counts.
+/// Counts; a second CPU also does what it is asked.
 pub(super) fn interrupt(intid: u32) -> Completion {
     let counts = if cpu::number() == 0 { &HERE } else { &ELSEWHERE };
+    if intid == senders::ASK && cpu::number() != 0 {
+        senders::answer();
+    }
     if let Some(count) = counts.get(intid as usize) {
         count.fetch_add(1, SeqCst);
     }
@@ -27,6 +31,7 @@ pub(super) fn interrupt(intid: u32) -> Completion {
 
 /// A second CPU takes what is routed to it.
 pub(super) fn secondary() {
+    gic::enable(senders::ASK);
     cpu::sleep_until(|| false);
 }
 
@@ -46,8 +51,11 @@ fn elsewhere(intid: u32) -> u32 {
 
 /// All of it.
 pub(super) fn run() -> Outcome {
-    check("GICD_PIDR2.ArchRev", gic::architecture(), 3u32)?;
+    check("GICD_PIDR2.ArchRev", gic::architecture(), if gic::v2::is_here() { 2u32 } else { 3 })?;
     delivery::run()?;
+    if gic::v2::is_here() {
+        senders::run()?;
+    }
     state::run()?;
     check("interrupts without a number", trap::spurious(), 0u64)
 }

@@ -3,7 +3,7 @@
 use super::spis;
 use crate::gic::{self, Bank, EoiMode, Trigger};
 use crate::report::{Outcome, check, ensure};
-use crate::sysreg::{ICC_HPPIR1_EL1, ICC_RPR_EL1, ISR_EL1};
+use crate::sysreg::ISR_EL1;
 use crate::{cpu, timer};
 
 /// ISR_EL1.I: an IRQ waits for this CPU.
@@ -32,8 +32,8 @@ pub(super) fn run() -> Outcome {
 fn take(wanted: u32) -> Outcome {
     let waits = timer::wait_for(|| ISR_EL1::read() & IRQ_WAITS != 0);
     ensure("no interrupt waits", waits)?;
-    check("ICC_HPPIR1_EL1", ICC_HPPIR1_EL1::read(), u64::from(wanted))?;
-    check("ICC_IAR1_EL1", gic::acknowledge(), wanted)
+    check("HPPIR", gic::highest_pending(), u64::from(wanted))?;
+    check("IAR", gic::acknowledge(), wanted)
 }
 
 /// Nothing waits and there is nothing to take, now and shortly after.
@@ -76,7 +76,7 @@ fn life(intid: u32) -> Outcome {
     state("pending", intid, true, false)?;
     take(intid)?;
     state("active", intid, false, true)?;
-    check("ICC_RPR_EL1", ICC_RPR_EL1::read(), u64::from(gic::priority(intid)))?;
+    check("RPR", gic::running_priority(), u64::from(gic::priority(intid)))?;
     nothing("an active interrupt came again")?;
     gic::set(Bank::SetPending, intid);
     state("active and pending", intid, true, true)?;
@@ -86,7 +86,7 @@ fn life(intid: u32) -> Outcome {
     take(intid)?;
     gic::end(intid);
     state("inactive again", intid, false, false)?;
-    ensure("ICC_RPR_EL1 is not idle", ICC_RPR_EL1::read() >= 0xf0)?;
+    ensure("RPR is not idle", gic::running_priority() >= 0xf0)?;
     nothing("an interrupt at rest came")
 }
 
@@ -134,9 +134,9 @@ fn preemption(middle: u32, same: u32, urgent: u32) -> Outcome {
     nothing("an interrupt of the same priority came")?;
     gic::set(Bank::SetPending, urgent);
     take(urgent)?;
-    check("ICC_RPR_EL1 within", ICC_RPR_EL1::read(), 0x40u64)?;
+    check("RPR within", gic::running_priority(), 0x40u64)?;
     gic::end(urgent);
-    check("ICC_RPR_EL1 back outside", ICC_RPR_EL1::read(), 0x80u64)?;
+    check("RPR back outside", gic::running_priority(), 0x80u64)?;
     nothing("the interrupt of the same priority came early")?;
     gic::end(middle);
     take(same)?;
@@ -144,14 +144,14 @@ fn preemption(middle: u32, same: u32, urgent: u32) -> Outcome {
     nothing("an interrupt at rest came")
 }
 
-/// ICC_PMR_EL1 lets through what is more urgent than itself, and nothing else.
+/// PMR lets through what is more urgent than itself, and nothing else.
 fn priority_mask(intid: u32) -> Outcome {
     gic::set_priority(intid, 0x80);
     gic::set(Bank::SetPending, intid);
     for mask in [0x00, 0x40, 0x80] {
         gic::set_priority_mask(mask);
-        nothing("an interrupt passed ICC_PMR_EL1")?;
-        check("pending behind ICC_PMR_EL1", gic::get(Bank::SetPending, intid), true)?;
+        nothing("an interrupt passed PMR")?;
+        check("pending behind PMR", gic::get(Bank::SetPending, intid), true)?;
     }
     gic::set_priority_mask(0x90);
     take(intid)?;

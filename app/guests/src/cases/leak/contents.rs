@@ -1,11 +1,11 @@
 //! The values one guest keeps in its registers, made from the word that names it.
 
+use crate::gic;
 use crate::registers::{self, Generals, Vectors};
 use crate::report::{Failure, Outcome, check};
 use crate::sysreg::{
     AFSR0_EL1, AFSR1_EL1, AMAIR_EL1, CNTKCTL_EL1, CONTEXTIDR_EL1, CSSELR_EL1, ESR_EL1, FAR_EL1,
-    FPCR, FPSR, ICC_BPR1_EL1, ICC_PMR_EL1, PAR_EL1, SP_EL0, TPIDR_EL0, TPIDR_EL1, TPIDRRO_EL0,
-    TTBR1_EL1,
+    FPCR, FPSR, PAR_EL1, SP_EL0, TPIDR_EL0, TPIDR_EL1, TPIDRRO_EL0, TTBR1_EL1,
 };
 
 /// What a register makes of a write.
@@ -61,9 +61,35 @@ const CELLS: [Cell; 18] = cells! {
     CSSELR_EL1: Storage 0 1,
     FPCR: Storage 0 0x07c0_0000,
     FPSR: Storage 0 0x0800_009f,
-    ICC_PMR_EL1: Storage 0xc0 0x30,
-    ICC_BPR1_EL1: Storage 4 1,
+    PMR: Storage 0xc0 0x30,
+    BPR: Storage 4 1,
 };
+
+/// The CPU interface's priority mask.
+enum PMR {}
+
+impl PMR {
+    fn read() -> u64 {
+        gic::priority_mask()
+    }
+
+    fn write(value: u64) {
+        gic::set_priority_mask(value as u8);
+    }
+}
+
+/// The CPU interface's binary point.
+enum BPR {}
+
+impl BPR {
+    fn read() -> u64 {
+        gic::binary_point()
+    }
+
+    fn write(value: u64) {
+        gic::set_binary_point(value as u8);
+    }
+}
 
 /// Everything one guest expects to find.
 pub(super) struct Contents {

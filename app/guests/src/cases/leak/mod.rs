@@ -6,7 +6,7 @@ use super::Completion;
 use crate::board::Board;
 use crate::gic::{self, Bank};
 use crate::report::{Outcome, check, ensure};
-use crate::sysreg::{CNTV_CTL_EL0, CNTV_CVAL_EL0, ICC_RPR_EL1};
+use crate::sysreg::{CNTV_CTL_EL0, CNTV_CVAL_EL0};
 use crate::{cpu, println, timer, trap};
 use contents::Contents;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -93,7 +93,7 @@ fn active(contents: &Contents) -> Outcome {
     contents.spin(timer::now() + timer::micros(ACTIVE_MICROS))?;
     check("timer interrupts while active", FIRED.load(Relaxed), before + 1)?;
     check("GICR_ISACTIVER0 of the timer", gic::get(Bank::SetActive, timer::INTID), true)?;
-    check("ICC_RPR_EL1 while active", ICC_RPR_EL1::read(), u64::from(contents.timer_priority()))?;
+    check("RPR while active", gic::running_priority(), u64::from(contents.timer_priority()))?;
     check("CNTV_CVAL_EL0 while active", CNTV_CVAL_EL0::read(), deadline)?;
     let condition = timer::ENABLE | timer::ISTATUS;
     check("CNTV_CTL_EL0 while active", CNTV_CTL_EL0::read(), condition)?;
