@@ -64,6 +64,7 @@ pub(crate) fn device_tree(config: &AxVMCrateConfig, layout: &Layout) -> Result<V
         uarts: &uarts,
         virtio_mmio: &[],
         devices: &[],
+        channels: &config.devices.channels,
         bootargs: &config.kernel.cmdline,
         initrd: layout.ramdisk.clone(),
     })?)

@@ -12,6 +12,7 @@
 mod accesses;
 mod bench;
 mod calls;
+mod channels;
 mod guest;
 mod host;
 mod interrupts;
