@@ -1,6 +1,6 @@
 //! What the device tree says about the machine.
 
-use crate::{boot, cpu, gic, uart};
+use crate::{boot, cpu, gic, ivc, uart};
 use core::ops::Range;
 use fdt::Fdt;
 
@@ -84,5 +84,18 @@ fn locate_devices(tree: &Fdt<'_>) {
         (window("arm,cortex-a15-gic", 0), window("arm,cortex-a15-gic", 1))
     {
         gic::set_v2_bases(distributor, interface);
+    }
+    locate_channel(tree);
+}
+
+/// Hands the first channel to the driver.
+fn locate_channel(tree: &Fdt<'_>) {
+    let Some(node) = tree.find_compatible(&["axle,ivc"]) else { return };
+    let region = node.reg().and_then(|mut regions| regions.next());
+    // The number of the shared interrupt is the second cell.
+    let spi = node.property("interrupts").and_then(|cells| cells.value.get(4..8)?.try_into().ok());
+    if let (Some(region), Some(spi)) = (region, spi) {
+        let doorbell = gic::FIRST_SPI + u32::from_be_bytes(spi);
+        ivc::set_window(region.starting_address as usize, region.size.unwrap_or(0), doorbell);
     }
 }

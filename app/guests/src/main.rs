@@ -7,6 +7,7 @@ mod boot;
 mod cases;
 mod cpu;
 mod gic;
+mod ivc;
 mod mmio;
 mod psci;
 mod ram;

@@ -5,8 +5,8 @@ use core::arch::asm;
 /// Reads the device register at `address`, which must lie in one of the board's device windows.
 pub(crate) fn read(address: usize) -> u32 {
     let value;
-    // SAFETY: all callers name a register of the UART or the GIC; these are mapped as device memory and no Rust object
-    // lives there.
+    // SAFETY: all callers name a register of the UART or the GIC, or a word of a channel; these are mapped as device
+    // memory and no Rust object lives there.
     unsafe { asm!("ldr {:w}, [{}]", out(reg) value, in(reg) address, options(nostack)) };
     value
 }

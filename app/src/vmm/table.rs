@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use arm_vcpu::Aarch64VCpu;
 use axshell::CreateOptions;
-use axvm::{AxVM, AxVMError, AxVMRef, Boot, Images, Ports, State, VcpuPort};
+use axvm::{AxVM, AxVMError, AxVMRef, Boot, Channels, Images, Ports, State, VcpuPort};
 use axvmconfig::{AxVMCrateConfig, Overrides};
 use kspin::SpinNoIrq;
 
@@ -29,6 +29,9 @@ pub(crate) struct Vm {
     /// When it was last started, in nanoseconds of the counter.
     started_ns: AtomicU64,
 }
+
+/// The memory they share.
+static CHANNELS: Channels = Channels::new();
 
 static VMS: SpinNoIrq<Vec<Arc<Vm>>> = SpinNoIrq::new(Vec::new());
 
@@ -85,7 +88,7 @@ pub(crate) fn create(file: &str, options: &CreateOptions) -> Result<String, Stri
     let key = u32::try_from(id).map_err(|_| format!("{id} is too large for a VM's id"))?;
     let seats = Arc::new(Seats::new(key, &config).map_err(|error| format!("{name}: {error}"))?);
     let console = Arc::new(History::new());
-    let ports = Ports { console: console.clone(), vcpus: seats.clone() };
+    let ports = Ports { console: console.clone(), vcpus: seats.clone(), channels: &CHANNELS };
     let vm = AxVM::new(id, config, images, ports).map_err(|error| format!("{name}: {error}"))?;
     let vm = Arc::new(Vm { vm, seats, console, started_ns: AtomicU64::new(0) });
     let mut vms = VMS.lock();

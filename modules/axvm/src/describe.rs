@@ -12,7 +12,7 @@ use arm_vgic::{DISTRIBUTOR_WINDOW, GICV2_DISTRIBUTOR_WINDOW};
 use axaddrspace::{AddrSpaceError, GuestPhysAddr};
 use axdevice::BusBuilder;
 use axvmconfig::{
-    AxVMCrateConfig, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion, VmMemConfig,
+    AxVMCrateConfig, ChannelConfig, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion, VmMemConfig,
 };
 
 use crate::AxVMError;
@@ -46,6 +46,8 @@ pub struct BoardMap {
     pub regions: Vec<VmMemConfig>,
     /// Its devices, in the order of their addresses.
     pub windows: Vec<DeviceWindow>,
+    /// The memory it shares with other VMs.
+    pub channels: Vec<ChannelConfig>,
     /// What kind of kernel it boots.
     pub image: Image,
     /// How the kernel's file is compressed.
@@ -87,6 +89,7 @@ pub fn describe(config: &AxVMCrateConfig, images: &Images) -> Result<BoardMap, A
         vcpus: config.base.cpu_num,
         regions: config.memory_regions.clone(),
         windows,
+        channels: config.devices.channels.clone(),
         image,
         packing: source.packing(),
         kernel: layout.kernel,
@@ -189,6 +192,11 @@ impl BoardMap {
                 text.push_str(&alloc::format!(", interrupt {intid}"));
             }
             lines.push(Line { start, size: window.size, within: false, text });
+        }
+        for channel in &self.channels {
+            let ChannelConfig { name, access, irq_id, .. } = channel;
+            let text = alloc::format!("channel {name} ({access}), interrupt {irq_id}");
+            lines.push(Line { start: channel.gpa, size: channel.size, within: false, text });
         }
         let kernel = match self.packing {
             Packing::Plain => alloc::format!("kernel ({})", self.image),

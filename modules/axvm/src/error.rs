@@ -7,6 +7,7 @@ use axaddrspace::{AddrSpaceError, HostPhysAddr};
 use axdevice::BusError;
 use axerrno::AxError;
 
+use crate::channel::ChannelError;
 use crate::fdt::FdtError;
 use crate::image::ImageError;
 use crate::lifecycle::State;
@@ -38,6 +39,8 @@ pub enum AxVMError {
     Image(ImageError),
     /// The device tree cannot be made or taken.
     DeviceTree(FdtError),
+    /// A channel cannot be joined.
+    Channel(ChannelError),
     /// All VMIDs are in use.
     NoVmid,
     /// The configuration asks for something this hypervisor does not have.
@@ -60,6 +63,7 @@ impl fmt::Display for AxVMError {
             Self::Bus(error) => error.fmt(f),
             Self::Image(error) => error.fmt(f),
             Self::DeviceTree(error) => error.fmt(f),
+            Self::Channel(error) => error.fmt(f),
             Self::NoVmid => write!(f, "all VMIDs are in use: delete a VM first"),
             Self::Unsupported(what) => f.write_str(what),
             Self::Vcpu(error) => write!(f, "a vCPU cannot be set up: {error}"),
@@ -93,13 +97,27 @@ impl From<FdtError> for AxVMError {
     }
 }
 
+impl From<ChannelError> for AxVMError {
+    fn from(error: ChannelError) -> Self {
+        Self::Channel(error)
+    }
+}
+
 impl From<AxVMError> for AxError {
     fn from(error: AxVMError) -> Self {
         match error {
             AxVMError::NoHardware | AxVMError::Unsupported(_) => Self::Unsupported,
             AxVMError::State { .. } => Self::BadState,
             AxVMError::Memory(error) => error.into(),
-            AxVMError::NotFree { .. } => Self::NoMemory,
+            AxVMError::NotFree { .. } | AxVMError::Channel(ChannelError::NoMemory { .. }) => {
+                Self::NoMemory
+            }
+            AxVMError::Channel(ChannelError::Quota { .. } | ChannelError::Twice { .. }) => {
+                Self::ResourceBusy
+            }
+            AxVMError::Channel(ChannelError::Size { .. } | ChannelError::NotNamed { .. }) => {
+                Self::PermissionDenied
+            }
             AxVMError::NoVmid => Self::ResourceBusy,
             AxVMError::Bus(_) | AxVMError::Image(_) | AxVMError::DeviceTree(_) => {
                 Self::InvalidInput

@@ -14,6 +14,7 @@ use axvcpu::{AxVCpuExitReason, GuestFault, Load, SysRegAddr, extend};
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
 
+use crate::ivc;
 use crate::psci::{self, PowerState, PsciAction, PsciView};
 use crate::timer::PhysicalTimer;
 use crate::vm::Seat;
@@ -236,6 +237,12 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
 
     #[inline(never)]
     fn firmware_call(&self, cpu: &mut A, vcpu: usize, function: u32, args: [u64; 3]) -> Flow {
+        if ivc::is_call(function) {
+            let [channel, ..] = args;
+            cpu.set_return_value(ivc::call(function, channel, &self.machine.channels));
+            cpu.finish();
+            return RESUME;
+        }
         match psci::call(function, args, &View { vm: self }) {
             PsciAction::Return(value) => {
                 cpu.set_return_value(value);

@@ -10,10 +10,11 @@ use arm_vgic::{DISTRIBUTOR_WINDOW, GICV2_DISTRIBUTOR_WINDOW, Vgic, VgicConfig, V
 use axaddrspace::{AddrSpace, GuestMemoryHal, GuestPhysAddr, HostPhysAddr, MappingFlags, Populate};
 use axdevice::{Access, Bus, BusBuilder, Device, Pl011};
 use axvmconfig::{
-    AxVMCrateConfig, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion, InterruptMode, MapType,
-    VmMemConfig,
+    AxVMCrateConfig, ChannelAccess, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion,
+    InterruptMode, MapType, VmMemConfig,
 };
 
+use crate::channel::Membership;
 use crate::fdt::Gic;
 use crate::plan::gic;
 use crate::{AxVMError, AxVMHal, GuestCpu, Ports};
@@ -41,7 +42,8 @@ pub(crate) struct Machine<H: AxVMHal, A: GuestCpu> {
     pub(crate) vgic: Arc<Vgic<A::ListRegisters>>,
     pub(crate) gic: GicVersion,
     pub(crate) uarts: Vec<Uart>,
-    // Given back after `space`, whose tables point there.
+    // These are given back after `space`, whose tables point there.
+    pub(crate) channels: Vec<Membership>,
     _identical: Vec<TakenAt<H>>,
 }
 
@@ -92,7 +94,8 @@ impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
         for region in space.regions() {
             check_apart(region.base.as_usize(), region.size, &bus)?;
         }
-        Ok(Self { space, bus, vgic, gic: version, uarts, _identical: identical })
+        let channels = join_channels::<H, _>(&mut space, config, ports, &vgic)?;
+        Ok(Self { space, bus, vgic, gic: version, uarts, channels, _identical: identical })
     }
 }
 
@@ -245,6 +248,29 @@ fn map_region<H: AxVMHal>(
         }
     }
     Ok(())
+}
+
+/// Joins every channel of `config` and maps its memory, which nobody can execute.
+fn join_channels<H: AxVMHal, L: arm_vgic::ListRegisters + 'static>(
+    space: &mut AddrSpace<H::PagingHandler>,
+    config: &AxVMCrateConfig,
+    ports: &Ports,
+    vgic: &Arc<Vgic<L>>,
+) -> Result<Vec<Membership>, AxVMError> {
+    let mut joined = Vec::new();
+    for channel in &config.devices.channels {
+        let flags = match channel.access {
+            ChannelAccess::ReadWrite => MappingFlags::READ.union(MappingFlags::WRITE),
+            ChannelAccess::Read => MappingFlags::READ,
+        };
+        let (doorbell, vgic) = (u32::try_from(channel.irq_id).unwrap_or(0), vgic.clone());
+        let ring = alloc::boxed::Box::new(move || vgic.pulse_spi(doorbell));
+        let own = ports.channels.join::<H::PagingHandler>(&config.base.name, channel, ring)?;
+        let gpa = GuestPhysAddr::from_usize(channel.gpa);
+        space.map_linear(gpa, own.base(), channel.size, flags)?;
+        joined.push(own);
+    }
+    Ok(joined)
 }
 
 /// Guest memory taken at its host address; dropping it gives it back.

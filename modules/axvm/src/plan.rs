@@ -68,6 +68,7 @@ pub(crate) fn device_tree(
         uarts: &uarts,
         virtio_mmio: &[],
         devices: &[],
+        channels: &config.devices.channels,
         bootargs: &config.kernel.cmdline,
         initrd: layout.ramdisk.clone(),
     })?)

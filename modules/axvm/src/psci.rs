@@ -4,7 +4,7 @@
 //! Convention 1.2 (Arm DEN 0028). Optional calls that are not here are answered with NOT_SUPPORTED,
 //! as every unknown function is.
 
-use crate::mpidr::index_of;
+use crate::{ivc, mpidr::index_of};
 use axaddrspace::GuestPhysAddr;
 
 /// Version 1.1 of PSCI; major in bits 30:16, minor in bits 15:0.
@@ -139,7 +139,7 @@ pub const fn is_firmware_call(function: u32) -> bool {
 }
 
 /// The answer to a function whose answer depends on nothing: PSCI_VERSION, and NOT_SUPPORTED for what is
-/// none of the functions here. `None` does not mean that it depends on something: [`call`] answers all.
+/// neither one of the functions here nor one about channels. `None` does not mean that it depends on something: [`call`] answers all but those about channels.
 #[inline(always)]
 pub const fn constant_answer(function: u32) -> Option<u64> {
     /// All functions of PSCI lie within this many of the first.
@@ -152,6 +152,9 @@ pub const fn constant_answer(function: u32) -> Option<u64> {
     }
     let number = function & !WIDE;
     if number.wrapping_sub(FIRST) < SPAN || number.wrapping_sub(SMCCC) < SPAN {
+        return None;
+    }
+    if ivc::is_call(function) {
         return None;
     }
     Some(NOT_SUPPORTED)

@@ -10,10 +10,11 @@ use arm_vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig};
 use axaddrspace::GuestPhysAddr;
 use axdevice::ByteSink;
 use axvcpu::AxVCpu;
-use axvmconfig::AxVMCrateConfig;
+use axvmconfig::{AxVMCrateConfig, ChannelConfig};
 use kspin::{SpinNoIrq, SpinNoIrqGuard};
 
 use crate::boot::{self, Images};
+use crate::channel::Channels;
 use crate::lifecycle::{Event, State, StopReason};
 use crate::machine::Machine;
 use crate::mpidr::mpidr_of;
@@ -59,12 +60,24 @@ pub struct Ports {
     pub console: Arc<dyn ByteSink>,
     /// How it reaches its vCPUs.
     pub vcpus: Arc<dyn VcpuPort>,
+    /// What the VMs of this host share.
+    pub channels: &'static Channels,
+}
+
+/// One channel as one of its members has it.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelView<'a> {
+    /// What it is called, where the VM sees it, with whom it is shared.
+    pub config: &'a ChannelConfig,
+    /// How many of the peers exist.
+    pub peers_present: usize,
 }
 
 /// One virtual machine.
 ///
 /// Locks, in the order they are taken: `life`; then, inside the devices, a device's own; then the
-/// virtual GIC's; then, inside `ports.vcpus`, the scheduler's. All are spin locks held with
+/// virtual GIC's; then, inside `ports.vcpus`, the scheduler's. A channel's, which VMs share, comes before
+/// any of a GIC. All are spin locks held with
 /// interrupts masked. The machine is frozen: looking up memory and devices takes none.
 pub struct AxVM<H: AxVMHal, A: GuestCpu = Aarch64VCpu> {
     id: usize,
@@ -186,6 +199,12 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     /// The windows its devices answer at.
     pub fn devices(&self) -> impl Iterator<Item = axdevice::Window<'_>> {
         self.machine.bus.windows()
+    }
+
+    /// The memory it shares with other VMs, in the order of its configuration.
+    pub fn channels(&self) -> impl Iterator<Item = ChannelView<'_>> {
+        let channels = self.config.devices.channels.iter().zip(&self.machine.channels);
+        channels.map(|(config, own)| ChannelView { config, peers_present: own.others() })
     }
 
     /// The state it is in at this moment.

@@ -58,6 +58,17 @@ choice!(
     [("MapAlloc", Alloc), ("MapIdentical", Identical), ("MapReserved", Reserved)]
 );
 
+/// What a VM may do with the memory of a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelAccess {
+    /// Loads and stores.
+    #[default]
+    ReadWrite,
+    /// Loads.
+    Read,
+}
+choice!(ChannelAccess, "channel access", [("rw", None, ReadWrite), ("r", None, Read)], []);
+
 /// What kind of guest it is; it tells the reader and changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VmType {

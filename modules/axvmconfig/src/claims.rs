@@ -27,6 +27,8 @@ const GICR_SIZE_PER_VCPU: usize = 0x2_0000;
 pub(crate) enum Owner {
     /// Guest memory.
     Memory,
+    /// Memory shared with other VMs.
+    Channel,
     /// A device the hypervisor emulates.
     Emulated,
     /// A device of the host; `offset` leads from guest-physical to host-physical, wrapping.
@@ -81,7 +83,7 @@ impl Claim {
     fn footprint(&self) -> Range<usize> {
         match self.owner {
             Owner::Emulated => self.range.clone(),
-            Owner::Memory | Owner::Passthrough { .. } => {
+            Owner::Memory | Owner::Channel | Owner::Passthrough { .. } => {
                 let start = self.range.start & !(PAGE - 1);
                 start..self.range.end.next_multiple_of(PAGE)
             }

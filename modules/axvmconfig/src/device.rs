@@ -158,6 +158,19 @@ impl Taken {
         }
     }
 
+    /// The doorbell of a channel, which nobody else may have.
+    pub(crate) fn doorbell(&mut self, record: &Fields<'_>, irq: usize) -> Result<(), ConfigError> {
+        match self.irqs.insert(irq, record.path().into()) {
+            None => Ok(()),
+            Some(owner) => {
+                let message = format!("interrupt {irq} is taken");
+                let hint =
+                    format!("{owner} has it, but channels ring from 240 up: give it another");
+                Err(record.error(message, hint))
+            }
+        }
+    }
+
     /// The interrupt of `node`, which nobody else may have.
     fn irq(&mut self, node: &Node<'_>) -> Result<usize, ConfigError> {
         const ALLOWED: &str = "allowed: 32 to 1019 (SPI n is INTID n + 32), or 0 for none";

@@ -1,6 +1,7 @@
 //! The keys of a VM's file.
 
 use crate::{
+    channel,
     choice::{GicVersion, ImageLocation, InterruptMode, RestartPolicy, VmType},
     cpus, device,
     fields::{Key, key_of},
@@ -163,6 +164,13 @@ pub(crate) const KEYS: &[Key] = &[
         &["passthrough"],
         device::PASSTHROUGH,
         "What the guest gets of the host's devices: tables, or rows of name, base, base_hpa, length, irq.",
+    ),
+    key_of(
+        "devices",
+        "channels",
+        &["channel"],
+        channel::CHANNELS,
+        "Memory shared with other VMs, with doorbells: tables, or rows of name, size, peers, access.",
     ),
     key_of(
         "devices",

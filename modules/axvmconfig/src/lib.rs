@@ -21,6 +21,7 @@ extern crate std;
 
 mod board;
 mod bundle;
+mod channel;
 mod choice;
 mod claims;
 mod cpus;
@@ -43,8 +44,10 @@ mod tests;
 
 pub use board::{BoardConfig, QemuConfig};
 pub use bundle::{BundleIndex, BundleVm};
+pub use channel::{ChannelConfig, MAX_CHANNELS, MAX_PEERS};
 pub use choice::{
-    EmulatedDeviceType, GicVersion, ImageLocation, InterruptMode, MapType, RestartPolicy, VmType,
+    ChannelAccess, EmulatedDeviceType, GicVersion, ImageLocation, InterruptMode, MapType,
+    RestartPolicy, VmType,
 };
 pub use device::{EmulatedDeviceConfig, PassThroughDeviceConfig};
 pub use error::ConfigError;

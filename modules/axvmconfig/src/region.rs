@@ -163,7 +163,7 @@ fn page_aligned(node: &Node<'_>, value: usize) -> Result<usize, ConfigError> {
     Err(node.error(message, "allowed: a multiple of 4 KiB (0x1000)"))
 }
 
-fn page_multiple(node: &Node<'_>, value: usize) -> Result<usize, ConfigError> {
+pub(crate) fn page_multiple(node: &Node<'_>, value: usize) -> Result<usize, ConfigError> {
     if value == 0 {
         let message = format!("{} cannot be 0", node.key);
         return Err(node.error(message, "allowed: 4 KiB or more, in multiples of 4 KiB"));

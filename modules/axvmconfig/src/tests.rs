@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
 mod accepted;
+mod channels;
 mod hostile;
 mod refused;
 mod schema;

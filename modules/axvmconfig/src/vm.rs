@@ -3,6 +3,7 @@
 use alloc::{format, string::String, vec::Vec};
 
 use crate::{
+    channel::{self, ChannelConfig},
     choice::{GicVersion, ImageLocation, InterruptMode, RestartPolicy, VmType},
     claims, cpus,
     device::{self, EmulatedDeviceConfig, PassThroughDeviceConfig},
@@ -110,6 +111,8 @@ pub struct DevicesConfig {
     pub emu_devices: Vec<EmulatedDeviceConfig>,
     /// What the guest gets of the host's devices.
     pub passthrough_devices: Vec<PassThroughDeviceConfig>,
+    /// The memory it shares with other VMs.
+    pub channels: Vec<ChannelConfig>,
     /// Who handles interrupts.
     pub interrupt_mode: InterruptMode,
     /// Which GIC the guest is shown; without one, that of the host.
@@ -132,7 +135,7 @@ impl AxVMCrateConfig {
         for name in ADDRESSES {
             fields.read(name, |node| claims::check_in_memory(node, &claims))?;
         }
-        let devices = read_devices(&fields, &mut claims)?;
+        let devices = read_devices(&fields, &base.name, &mut claims)?;
         check_gic(&fields, &base, devices.gic)?;
         claims.extend(claims::gic(
             devices.interrupt_mode,
@@ -220,12 +223,14 @@ fn read_kernel(fields: &Fields<'_>) -> Result<KernelConfig, ConfigError> {
 
 fn read_devices(
     fields: &Fields<'_>,
+    vm_name: &str,
     claims: &mut Vec<claims::Claim>,
 ) -> Result<DevicesConfig, ConfigError> {
     let mut taken = device::Taken::default();
     Ok(DevicesConfig {
         emu_devices: device::read_emulated(fields, claims, &mut taken)?,
         passthrough_devices: device::read_passthrough(fields, claims, &mut taken)?,
+        channels: channel::read(fields, vm_name, claims, &mut taken)?,
         interrupt_mode: fields.read("interrupt_mode", Node::choice)?.unwrap_or_default(),
         gic: fields.read("gic", Node::choice)?,
     })

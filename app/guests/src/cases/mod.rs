@@ -3,6 +3,7 @@
 mod bench;
 mod gic;
 mod hello;
+mod ivc;
 mod leak;
 mod memory;
 mod smp;
@@ -44,9 +45,13 @@ pub(crate) enum Case {
     Bench,
     /// Nothing, for ever.
     Spin,
+    /// Messages to another guest.
+    Publish,
+    /// Messages from another guest.
+    Subscribe,
 }
 
-const CASES: [(&str, Case); 9] = [
+const CASES: [(&str, Case); 11] = [
     ("hello", Case::Hello),
     ("timer", Case::Timer),
     ("smp", Case::Smp),
@@ -56,6 +61,8 @@ const CASES: [(&str, Case); 9] = [
     ("leak", Case::Leak),
     ("bench", Case::Bench),
     ("spin", Case::Spin),
+    ("publish", Case::Publish),
+    ("subscribe", Case::Subscribe),
 ];
 
 /// The running case's place in `CASES`, for interrupts and secondary CPUs.
@@ -91,6 +98,8 @@ impl Case {
             Case::Leak => leak::run(board),
             Case::Bench => bench::run(board),
             Case::Spin => spin::run(board),
+            Case::Publish => ivc::publish(board),
+            Case::Subscribe => ivc::subscribe(board),
         }
     }
 
@@ -102,6 +111,7 @@ impl Case {
             Case::Uart => uart::interrupt(intid),
             Case::Gic => gic::interrupt(intid),
             Case::Leak => leak::interrupt(intid),
+            Case::Publish | Case::Subscribe => ivc::interrupt(intid),
             Case::Hello | Case::Memory | Case::Bench | Case::Spin => Completion::Done,
         }
     }
@@ -118,7 +128,14 @@ extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
         Case::Smp => smp::secondary(number, context),
         Case::Gic => gic::secondary(),
         Case::Bench => bench::secondary(first_tick),
-        Case::Hello | Case::Timer | Case::Memory | Case::Uart | Case::Leak | Case::Spin => {}
+        Case::Hello
+        | Case::Timer
+        | Case::Memory
+        | Case::Uart
+        | Case::Leak
+        | Case::Spin
+        | Case::Publish
+        | Case::Subscribe => {}
     }
     loop {
         psci::cpu_off();

@@ -1,12 +1,13 @@
 //! A board of the kind of QEMU's `virt` machine as a device tree.
 
 use super::{
-    FdtError,
+    FdtError, channel,
     tree::{LEVEL_HIGH, Tree},
 };
 use crate::image::DEVICE_TREE_MAX;
 use alloc::{format, vec::Vec};
 use axaddrspace::GuestPhysAddr;
+use axvmconfig::ChannelConfig;
 use core::ops::Range;
 
 /// The phandle of the interrupt controller.
@@ -81,6 +82,8 @@ pub struct GuestBoard<'a> {
     pub virtio_mmio: &'a [(GuestPhysAddr, usize, u32)],
     /// Devices of any other kind.
     pub devices: &'a [Device<'a>],
+    /// The memory it shares with other VMs.
+    pub channels: &'a [ChannelConfig],
     /// The kernel's command line; may be empty.
     pub bootargs: &'a str,
     /// Where the ramdisk is.
@@ -111,7 +114,8 @@ pub fn build(board: &GuestBoard<'_>) -> Result<Vec<u8>, FdtError> {
         gic(root, board)?;
         uarts(root, board)?;
         virtio(root, board)?;
-        devices(root, board)
+        devices(root, board)?;
+        channel::nodes(root, board.channels)
     })?;
     let blob = tree.finish()?;
     if blob.len() > DEVICE_TREE_MAX {

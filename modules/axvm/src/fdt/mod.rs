@@ -3,6 +3,7 @@
 //! Devicetree Specification 0.4; the nodes are those of Linux, Documentation/devicetree/bindings.
 
 mod board;
+mod channel;
 mod error;
 mod given;
 mod text;

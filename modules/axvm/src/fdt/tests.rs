@@ -38,6 +38,7 @@ fn board(gic: Gic) -> GuestBoard<'static> {
         uarts: &UARTS,
         virtio_mmio: &VIRTIO,
         devices: &[],
+        channels: &[],
         bootargs: "console=ttyAMA0",
         initrd: Some(gpa(0x4400_0000)..gpa(0x4410_0000)),
     }

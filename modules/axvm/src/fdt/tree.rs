@@ -7,6 +7,8 @@ use vm_fdt::FdtWriter;
 
 /// Level-sensitive, active high; in the third cell of an interrupt.
 pub(super) const LEVEL_HIGH: u32 = 4;
+/// Edge-triggered, rising; in the third cell of an interrupt.
+const EDGE_RISING: u32 = 1;
 /// The interrupt types of a GIC's first interrupt cell.
 const SPI: u32 = 0;
 /// The INTID of the first shared peripheral interrupt.
@@ -93,12 +95,21 @@ impl Tree {
 
     /// Level-sensitive shared peripheral interrupts, given as INTIDs.
     pub(super) fn interrupts(&mut self, intids: &[u32]) -> Result<(), FdtError> {
+        self.spis(intids, LEVEL_HIGH)
+    }
+
+    /// Edge-triggered shared peripheral interrupts, given as INTIDs.
+    pub(super) fn edges(&mut self, intids: &[u32]) -> Result<(), FdtError> {
+        self.spis(intids, EDGE_RISING)
+    }
+
+    fn spis(&mut self, intids: &[u32], trigger: u32) -> Result<(), FdtError> {
         let mut cells = Vec::with_capacity(intids.len() * 3);
         for &intid in intids {
             if !(FIRST_SPI..=LAST_SPI).contains(&intid) {
                 return Err(FdtError::BadInterrupt(intid));
             }
-            cells.extend([SPI, intid - FIRST_SPI, LEVEL_HIGH]);
+            cells.extend([SPI, intid - FIRST_SPI, trigger]);
         }
         self.cells("interrupts", &cells)
     }

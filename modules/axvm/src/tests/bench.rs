@@ -15,7 +15,7 @@ use axvcpu::{AxVCpuExitReason, VCpuSlot};
 use axvmconfig::AxVMCrateConfig;
 
 use super::guest::{Did, FakeCpu, Guest, HOST_INTERRUPT};
-use super::host::{FakeHost, Host, PhysicalCpu, some_vmids};
+use super::host::{FakeHost, Host, PhysicalCpu, some_vmids, this_host};
 use crate::{AxVM, AxVMError, AxVMRef, Boot, Images, Ports, RunOptions, StopReason, VcpuPort};
 
 /// A VM with fakes below and above it.
@@ -118,7 +118,12 @@ pub(super) fn make(
     images: Images,
 ) -> Result<AxVMRef<FakeHost, FakeCpu>, AxVMError> {
     let port = Arc::new(Port::default());
-    Vm::new(id, config, images, Ports { console: port.clone(), vcpus: port })
+    Vm::new(
+        id,
+        config,
+        images,
+        Ports { console: port.clone(), vcpus: port, channels: this_host().channels },
+    )
 }
 
 /// The error of a VM that cannot be made; it has kept nothing.
@@ -150,7 +155,7 @@ impl Bench {
         let vmids = some_vmids();
         let cpu = super::host::this_cpu();
         let port = Arc::new(Port::default());
-        let ports = Ports { console: port.clone(), vcpus: port.clone() };
+        let ports = Ports { console: port.clone(), vcpus: port.clone(), channels: host.channels };
         let vm = Vm::new(1, config, images, ports).unwrap();
         let slot = VCpuSlot::new(0);
         let attention = AtomicBool::new(false);

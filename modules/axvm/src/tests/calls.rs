@@ -40,7 +40,17 @@ fn a_call_is_answered_in_the_first_register_and_moves_on() {
 #[test]
 fn what_is_no_call_is_not_supported() {
     let mut bench = Bench::new(1);
-    for nr in [0, 1, 0x95c1_ba5f, 0x8400_0005, 0x8400_00ff, 0xc600_0000, 0xffff_ffff, u64::MAX] {
+    for nr in [
+        0,
+        1,
+        0x95c1_ba5f,
+        0x8400_0005,
+        0x8400_00ff,
+        0xc600_0002,
+        0x8600_0000,
+        0xffff_ffff,
+        u64::MAX,
+    ] {
         assert_eq!(bench.calls(0, nr, [u64::MAX; 3]), code(-1), "{nr:#x}");
     }
 }

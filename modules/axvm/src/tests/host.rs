@@ -13,7 +13,7 @@ use axaddrspace::{
 };
 
 use super::guest::Guest;
-use crate::AxVMHal;
+use crate::{AxVMHal, Channels};
 
 const PAGE: usize = 0x1000;
 /// Where the host's memory begins: within what stage 2 translates, so that it can be mapped as it is.
@@ -96,6 +96,7 @@ pub(super) struct Host {
     pub(super) counter: AtomicU64,
     pub(super) vmids_forgotten: Mutex<Vec<u16>>,
     guests: Mutex<BTreeMap<(usize, usize), Arc<Guest>>>,
+    pub(super) channels: &'static Channels,
     /// The vCPU that cannot be made.
     pub(super) refuses_vcpu: AtomicUsize,
     /// Whether CPUs are where guests can be run from.
@@ -142,6 +143,7 @@ impl Host {
             counter: AtomicU64::new(1_000_000),
             vmids_forgotten: Mutex::default(),
             guests: Mutex::default(),
+            channels: std::boxed::Box::leak(std::boxed::Box::default()),
             refuses_vcpu: AtomicUsize::new(usize::MAX),
             at_el2: AtomicBool::new(true),
             gicv: Mutex::default(),

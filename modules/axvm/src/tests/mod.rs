@@ -12,6 +12,7 @@
 mod accesses;
 mod bench;
 mod calls;
+mod channels;
 mod gicv2;
 mod guest;
 mod host;

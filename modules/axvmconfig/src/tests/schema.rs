@@ -121,7 +121,7 @@ fn rows_and_required_groups_name_keys_and_every_key_says_what_it_is() {
     let mut found = Vec::new();
     shapes(&Kind::Table(&crate::keys::SHAPE), &mut found);
     shapes(&Kind::Table(&crate::board::SHAPE), &mut found);
-    assert_eq!(found.len(), 6);
+    assert_eq!(found.len(), 7);
     for (shape, row) in found {
         let known = |name: &&str| shape.keys.iter().any(|key| key.name == *name);
         assert!(row.iter().all(known));
