@@ -15,7 +15,7 @@ use kspin::SpinNoIrq;
 
 use super::console::History;
 use super::runner::VcpuKey;
-use super::seats::{Seats, Status};
+use super::seats::{Seat, Seats, Status};
 use super::time::{duration_ns as ns, now_ns};
 use super::{bundle, notice};
 use crate::host::memory::{self, Host};
@@ -179,13 +179,14 @@ impl Vm {
     }
 
     fn boot(&self, why: Boot) -> Result<(), AxVMError> {
+        // Before it runs, so that nothing of a short run is forgotten; and not while it runs.
+        if self.is_out() {
+            self.seats.iter().for_each(Seat::reset_ran_ns);
+        }
         let said_before = self.console.written();
         self.vm.boot(why)?;
         self.console.set_start(said_before);
         self.started_ns.store(now_ns(), Ordering::Relaxed);
-        for seat in self.seats.iter() {
-            seat.reset_ran_ns();
-        }
         Ok(())
     }
 

@@ -14,10 +14,25 @@ const PERIOD_NS: u64 = 1_000_000_000;
 #[derive(Default)]
 struct Sample {
     at_ns: u64,
-    /// By VM number.
-    vms: Vec<(usize, u64)>,
+    vms: Vec<VmSample>,
     /// By physical CPU.
     cpus: Vec<u64>,
+}
+
+/// What one VM has done since it was started.
+#[derive(Clone, Copy, Default)]
+struct VmSample {
+    id: usize,
+    ran_ns: u64,
+    exits: u64,
+}
+
+/// What one VM has done recently.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Recent {
+    /// Its share of a CPU, 1000 for one whole CPU.
+    pub(super) cpu_permille: Option<u32>,
+    pub(super) exits_per_s: Option<u64>,
 }
 
 /// The last two samples.
@@ -35,16 +50,27 @@ impl Load {
         }
     }
 
-    /// The share of a CPU `vm` has had since the older sample that knows it, 1000 for one whole CPU.
-    pub(super) fn of_vm(&self, vm: &Vm) -> Option<u32> {
-        let of = |sample: &Sample| {
-            let ran = sample.vms.iter().find(|(id, _)| *id == vm.vm.id())?.1;
-            Some((sample.at_ns, ran))
+    /// What `vm` has done since the older sample that knows its present run, or since its start.
+    pub(super) fn of_vm(&self, vm: &Vm) -> Recent {
+        let Some(uptime_ns) = vm.uptime_ns() else {
+            return Recent::default();
         };
-        let started_ns = now_ns().saturating_sub(vm.uptime_ns()?);
-        let mut known = [&self.older, &self.newer].into_iter().filter_map(of);
-        let (at_ns, ran_ns) = known.find(|(at, _)| *at > started_ns).unwrap_or((started_ns, 0));
-        permille(ran_ns_of(vm).saturating_sub(ran_ns), now_ns().saturating_sub(at_ns))
+        let now_ns = now_ns();
+        let started_ns = now_ns.saturating_sub(uptime_ns);
+        let of = |sample: &Sample| {
+            let known = sample.vms.iter().find(|known| known.id == vm.vm.id())?;
+            (sample.at_ns > started_ns).then_some((sample.at_ns, *known))
+        };
+        let known = [&self.older, &self.newer].into_iter().find_map(of);
+        let (at_ns, before) = known.unwrap_or((started_ns, VmSample::default()));
+        let now = VmSample::of(vm);
+        let passed_ns = now_ns.saturating_sub(at_ns);
+        let exits = u128::from(now.exits.saturating_sub(before.exits));
+        let per_s = exits.saturating_mul(1_000_000_000).checked_div(u128::from(passed_ns));
+        Recent {
+            cpu_permille: permille(now.ran_ns.saturating_sub(before.ran_ns), passed_ns),
+            exits_per_s: per_s.and_then(|exits| u64::try_from(exits).ok()),
+        }
     }
 
     /// How busy `cpu` has been with guests since the older sample, in permille.
@@ -58,6 +84,13 @@ impl Load {
     }
 }
 
+impl VmSample {
+    fn of(vm: &Vm) -> Self {
+        let exits = (0..vm.vm.vcpu_num()).map(|vcpu| exits_of(vm, vcpu)).sum();
+        Self { id: vm.vm.id(), ran_ns: ran_ns_of(vm), exits }
+    }
+}
+
 impl Sample {
     fn now() -> Self {
         let vms = table::all();
@@ -67,7 +100,7 @@ impl Sample {
                 *ran = ran.saturating_add(seat.ran_ns());
             }
         }
-        let vms = vms.iter().map(|vm| (vm.vm.id(), ran_ns_of(vm))).collect();
+        let vms = vms.iter().map(|vm| VmSample::of(vm)).collect();
         Self { at_ns: now_ns(), vms, cpus }
     }
 }
@@ -75,6 +108,11 @@ impl Sample {
 /// The time all vCPUs of `vm` have run since it was started, in ns.
 pub(super) fn ran_ns_of(vm: &Vm) -> u64 {
     vm.seats.iter().map(crate::vmm::seats::Seat::ran_ns).sum()
+}
+
+/// How often vCPU `vcpu` of `vm` has left the guest since it was started.
+pub(super) fn exits_of(vm: &Vm, vcpu: usize) -> u64 {
+    vm.vm.exits(vcpu).map(|(_, count)| count).sum()
 }
 
 fn permille(part: u64, whole: u64) -> Option<u32> {

@@ -8,11 +8,12 @@ use alloc::vec::Vec;
 use axshell::{Field, Section, Value, VmSummary};
 use axvm::{ExitKind, State, StopReason};
 
-use super::load::{Load, ran_ns_of};
+use super::load::{Load, exits_of, ran_ns_of};
 use crate::vmm::table::Vm;
 
 /// A line of `vm list`.
 pub(super) fn summary(vm: &Vm, load: &Load) -> VmSummary {
+    let recent = load.of_vm(vm);
     VmSummary {
         id: vm.vm.id(),
         name: vm.vm.name().to_string(),
@@ -20,8 +21,8 @@ pub(super) fn summary(vm: &Vm, load: &Load) -> VmSummary {
         vcpus: vm.vm.vcpu_num(),
         memory_bytes: vm.vm.config().memory_total() as u64,
         uptime_ns: vm.uptime_ns(),
-        cpu_share_permille: load.of_vm(vm),
-        exits_per_s: exits_per_s(vm),
+        cpu_share_permille: recent.cpu_permille,
+        exits_per_s: recent.exits_per_s,
     }
 }
 
@@ -65,7 +66,7 @@ fn general(vm: &Vm, load: &Load) -> Vec<Field> {
     }
     fields.extend([
         Field::time("uptime", vm.uptime_ns()),
-        Field::new("cpu", Value::Share(load.of_vm(vm))),
+        Field::new("cpu", Value::Share(load.of_vm(vm).cpu_permille)),
         Field::new("kernel", config.kernel.kernel_path.as_str()),
         Field::new("command line", config.kernel.cmdline.as_str()),
         Field::new("restart", format!("{:?}", config.base.restart).to_lowercase()),
@@ -93,6 +94,7 @@ fn vcpus(vm: &Vm) -> Vec<Vec<Field>> {
             Field::new("state", format!("{:?}", seat.status()).to_lowercase()),
             Field::new("cpu", seat.home()),
             Field::time("ran", Some(seat.ran_ns())),
+            Field::new("exits", exits_of(vm, index)),
         ]
     };
     vm.seats.iter().enumerate().map(row).collect()
@@ -100,42 +102,41 @@ fn vcpus(vm: &Vm) -> Vec<Vec<Field>> {
 
 /// `vm stats`
 pub(super) fn stats(vm: &Vm, load: &Load) -> Vec<Section> {
+    let recent = load.of_vm(vm);
+    let counts = exits_by_kind(vm);
+    let total: u64 = counts.iter().map(|(_, count)| count).sum();
     let fields = vec![
         Field::new("name", vm.vm.name()),
         Field::new("state", vm.vm.state().to_string()),
         Field::time("uptime", vm.uptime_ns()),
         Field::time("ran", Some(ran_ns_of(vm))),
-        Field::new("cpu", Value::Share(load.of_vm(vm))),
+        Field::new("cpu", Value::Share(recent.cpu_permille)),
+        Field::new("exits", total),
+        Field::new("exits/s", Value::Number(recent.exits_per_s)),
     ];
+    let share = |count: u64| {
+        let share = u128::from(count).saturating_mul(1000).checked_div(u128::from(total));
+        Value::Share(share.and_then(|share| u32::try_from(share).ok()))
+    };
+    let row = |(kind, count): &(ExitKind, u64)| {
+        let (name, count) = (kind.name(), *count);
+        let share = Field::new("share", share(count));
+        vec![Field::new("exit", name), Field::new("count", count), share]
+    };
     vec![
         Section::fields("", fields),
+        Section::table("exits by kind", counts.iter().map(row).collect()),
         Section::table("vcpus", vcpus(vm)),
-        Section::table("exits", exits(vm)),
     ]
 }
 
-/// Exits by kind, of all vCPUs together.
-fn exits(vm: &Vm) -> Vec<Vec<Field>> {
-    let row = |(kind, count): (ExitKind, u64)| {
-        vec![Field::new("kind", kind.name()), Field::new("count", count)]
+/// The exits of all vCPUs, by kind.
+fn exits_by_kind(vm: &Vm) -> Vec<(ExitKind, u64)> {
+    let of_kind = |(at, kind): (usize, ExitKind)| {
+        let counts = (0..vm.vm.vcpu_num()).filter_map(|vcpu| vm.vm.exits(vcpu).nth(at));
+        (kind, counts.map(|(_, count)| count).sum())
     };
-    exit_counts(vm).map(row).collect()
-}
-
-fn exit_counts(vm: &Vm) -> impl Iterator<Item = (ExitKind, u64)> {
-    let of = |kind| {
-        let all = (0..vm.vm.vcpu_num()).flat_map(|vcpu| vm.vm.exits(vcpu));
-        all.filter(|(counted, _)| *counted == kind).map(|(_, count)| count).sum()
-    };
-    ExitKind::ALL.into_iter().map(move |kind| (kind, of(kind)))
-}
-
-/// Exits since the start, over the time since then.
-fn exits_per_s(vm: &Vm) -> Option<u64> {
-    const NANOS: u128 = 1_000_000_000;
-    let up = vm.uptime_ns().filter(|up| *up > 0)?;
-    let exits: u64 = exit_counts(vm).map(|(_, count)| count).sum();
-    u64::try_from(u128::from(exits) * NANOS / u128::from(up)).ok()
+    ExitKind::ALL.into_iter().enumerate().map(of_kind).collect()
 }
 
 /// What a VM would be.
