@@ -12,7 +12,8 @@ use arm_vgic::{DISTRIBUTOR_WINDOW, GICV2_DISTRIBUTOR_WINDOW};
 use axaddrspace::{AddrSpaceError, GuestPhysAddr};
 use axdevice::BusBuilder;
 use axvmconfig::{
-    AxVMCrateConfig, ChannelConfig, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion, VmMemConfig,
+    AxVMCrateConfig, ChannelConfig, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion,
+    VmMemConfig,
 };
 
 use crate::AxVMError;

@@ -61,14 +61,14 @@ const CELLS: [Cell; 18] = cells! {
     CSSELR_EL1: Storage 0 1,
     FPCR: Storage 0 0x07c0_0000,
     FPSR: Storage 0 0x0800_009f,
-    PMR: Storage 0xc0 0x30,
-    BPR: Storage 4 1,
+    Pmr: Storage 0xc0 0x30,
+    Bpr: Storage 4 1,
 };
 
 /// The CPU interface's priority mask.
-enum PMR {}
+enum Pmr {}
 
-impl PMR {
+impl Pmr {
     fn read() -> u64 {
         gic::priority_mask()
     }
@@ -79,9 +79,9 @@ impl PMR {
 }
 
 /// The CPU interface's binary point.
-enum BPR {}
+enum Bpr {}
 
-impl BPR {
+impl Bpr {
     fn read() -> u64 {
         gic::binary_point()
     }
