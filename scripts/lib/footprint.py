@@ -2,6 +2,7 @@
 
 import os
 import pty
+import json
 import re
 import select
 import signal
@@ -66,13 +67,9 @@ def deadline_at_prompt(trace) -> int:
 
 def memory_in_use(line: Serial) -> int:
     """Guest memory and host heap in use, in bytes, as `host mem` has them."""
-    line.type("host mem\r")
-    line.expect(re.compile("host mem"), 0, 10)
-    start = line.read_to
-    line.expect(re.compile(r"heap free .*"), 0, 10)
-    rows = re.findall(r"^(\S.*?) {2,}(\d+) (KiB|MiB|GiB)", line.text[start:line.read_to], re.MULTILINE)
-    value = {name: int(count) * UNITS[unit] for name, count, unit in rows}
-    return value["guest memory"] - value["free"] + value["host heap used"]
+    line.type("host mem --json\r")
+    value = json.loads(line.expect(re.compile(r"^\{.*\}", re.MULTILINE), 0, 10)[0])
+    return value["guest_memory_bytes"] - value["free_bytes"] + value["host_heap_used_bytes"]
 
 
 def per_vm() -> dict:
