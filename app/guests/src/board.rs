@@ -90,7 +90,7 @@ fn locate_devices(tree: &Fdt<'_>) {
         gic::set_bases(distributor, redistributors);
     }
     if let (Some(distributor), Some(interface)) =
-        (window("arm,cortex-a15-gic", 0), window("arm,cortex-a15-gic", 1))
+        (window(tree, "arm,cortex-a15-gic", 0), window(tree, "arm,cortex-a15-gic", 1))
     {
         gic::set_v2_bases(distributor, interface);
     }
