@@ -41,9 +41,11 @@ class Serial:
         self.log: IO[bytes] = self.log_path.open("wb")
         # The kernel ends QEMU should this process die without cleaning up.
         leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        # The first serial port is ours; further ones are the command's.
+        program, *words = self.command
         self.process = subprocess.Popen(
-            [*leash, *self.command, "-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line",
-             "-monitor", "none"],
+            [*leash, program, "-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line", "-monitor", "none",
+             *words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, bufsize=0)
         os.set_blocking(self.process.stdin.fileno(), False)
         return self

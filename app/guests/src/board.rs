@@ -13,6 +13,7 @@ pub(crate) struct Board {
     ram: [Range<u64>; MAX_RANGES],
     tree: Range<u64>,
     arguments: &'static str,
+    rtc: Option<usize>,
 }
 
 impl Board {
@@ -32,6 +33,7 @@ impl Board {
             ram: [const { 0..0 }; MAX_RANGES],
             tree: address as u64..(address + tree.total_size()).next_multiple_of(8) as u64,
             arguments: tree.chosen().bootargs().unwrap_or(""),
+            rtc: window(&tree, "arm,pl031", 0),
         };
         let memory = tree.find_all_nodes("/memory").filter_map(|node| node.reg()).flatten();
         for (slot, region) in board.ram.iter_mut().zip(memory) {
@@ -46,6 +48,11 @@ impl Board {
     pub(crate) fn argument(&self, name: &str) -> Option<&'static str> {
         let mut words = self.arguments.split_ascii_whitespace();
         words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// Where the clock is.
+    pub(crate) fn rtc(&self) -> Option<usize> {
+        self.rtc
     }
 
     /// All RAM, in bytes.
@@ -66,22 +73,24 @@ impl Board {
     }
 }
 
+/// Where the first device of that kind has its registers of that number.
+fn window(tree: &Fdt<'_>, compatible: &str, index: usize) -> Option<usize> {
+    let region = tree.find_compatible(&[compatible])?.reg()?.nth(index)?;
+    Some(region.starting_address as usize)
+}
+
 /// Hands the addresses in the tree to the drivers; what is missing stays where QEMU's virt board has it.
 fn locate_devices(tree: &Fdt<'_>) {
-    let window = |compatible: &str, index: usize| {
-        let region = tree.find_compatible(&[compatible])?.reg()?.nth(index)?;
-        Some(region.starting_address as usize)
-    };
-    if let Some(base) = window("arm,pl011", 0) {
+    if let Some(base) = window(tree, "arm,pl011", 0) {
         uart::set_base(base);
     }
     if let (Some(distributor), Some(redistributors)) =
-        (window("arm,gic-v3", 0), window("arm,gic-v3", 1))
+        (window(tree, "arm,gic-v3", 0), window(tree, "arm,gic-v3", 1))
     {
         gic::set_bases(distributor, redistributors);
     }
     if let (Some(distributor), Some(interface)) =
-        (window("arm,cortex-a15-gic", 0), window("arm,cortex-a15-gic", 1))
+        (window(tree, "arm,cortex-a15-gic", 0), window(tree, "arm,cortex-a15-gic", 1))
     {
         gic::set_v2_bases(distributor, interface);
     }

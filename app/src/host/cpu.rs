@@ -57,7 +57,7 @@ pub(crate) fn enable(cpu: usize) -> Result<AxPerCpu<Aarch64PerCpu>, &'static str
 }
 
 /// Behind the host's interrupts, which all have 0xa0: whatever guests do to theirs, the host's come first.
-const OWN_PRIORITY: u8 = 0xb0;
+pub(super) const OWN_PRIORITY: u8 = 0xb0;
 
 /// Gives the host an interrupt of its own that was `taken` on its behalf.
 pub(crate) fn handle_acknowledged(taken: u32) {

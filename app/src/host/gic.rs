@@ -38,8 +38,11 @@ pub(crate) fn name() -> &'static str {
 
 fn map_redistributors() -> Option<()> {
     let fdt = ax_hal::dtb::get_fdt()?;
-    let gic = fdt.find_compatible(&["arm,gic-v3"]).next()?;
-    let region = gic.reg()?.nth(1)?;
+    let node = fdt.find_compatible(&["arm,gic-v3"]).next()?;
+    let distributor = map(node.reg()?.next()?.address, gic::Distributor::SIZE)?;
+    // SAFETY: the device tree says that the distributor is there, and it is never unmapped.
+    unsafe { gic::Distributor::register(distributor) };
+    let region = node.reg()?.nth(1)?;
     // The region may have room for many more CPUs than there are, and mapping takes its time.
     let size = region.size?.min(super::cpu::count() * STRIDE);
     let mapped = map(region.address, size)?;

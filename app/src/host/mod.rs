@@ -2,6 +2,7 @@
 
 pub(crate) mod console;
 pub(crate) mod cpu;
+pub(crate) mod devices;
 mod fault;
 pub(crate) mod gic;
 pub(crate) mod memory;

@@ -4,6 +4,7 @@ mod bundle;
 mod console;
 pub(crate) mod control;
 mod notice;
+mod passthrough;
 pub(crate) mod runner;
 mod seats;
 pub(crate) mod service;

@@ -18,7 +18,7 @@ use kspin::SpinNoIrq;
 use super::seats::Status;
 use super::table::{self, Vm};
 use super::time::{now_ns, ns_to_ticks, ticks_to_ns};
-use super::{notice, service};
+use super::{notice, passthrough, service};
 use crate::host::{cpu, thread};
 
 /// One vCPU of one VM.
@@ -29,7 +29,7 @@ pub(crate) struct VcpuKey {
 }
 
 /// The most physical CPUs there can be: what a 64-bit mask holds.
-const MAX_CPUS: usize = 64;
+pub(crate) const MAX_CPUS: usize = 64;
 /// The most vCPUs one physical CPU can have runnable or asleep.
 const QUEUE_CAPACITY: usize = 1024;
 /// No CPU has this affinity.
@@ -145,6 +145,25 @@ pub(crate) fn interrupt(cpu: usize) {
     }
 }
 
+/// The affinity of CPU `cpu`, if it runs guests.
+pub(crate) fn affinity(cpu: usize) -> Option<u64> {
+    let affinity = RUNNERS.get(cpu)?.affinity.load(Ordering::Acquire);
+    (affinity != NOT_UP).then_some(affinity)
+}
+
+/// Makes the runner of the CPU this runs on look around, after `prepare` has left it what to find.
+/// Within an interrupt handler of the host. Gives the CPU.
+pub(crate) fn attend_here(prepare: impl FnOnce(usize)) -> Option<usize> {
+    let here = this_affinity();
+    let runners = RUNNERS.iter().take(cpu::count());
+    let mut runners = runners.enumerate();
+    let is_here = |(_, runner): &(usize, &Runner)| runner.affinity.load(Ordering::Acquire) == here;
+    let (cpu, runner) = runners.find(is_here)?;
+    prepare(cpu);
+    runner.attention.store(true, Ordering::SeqCst);
+    Some(cpu)
+}
+
 /// Queues a vCPU on its home `cpu`. From anywhere, exit code included.
 pub(crate) fn wake(cpu: usize, key: VcpuKey, weight: u32, vruntime_ns: Option<u64>) {
     let Some(runner) = RUNNERS.get(cpu) else {
@@ -178,7 +197,9 @@ fn run(cpu: usize, runner: &'static Runner) {
     runner.affinity.store(this_affinity(), Ordering::Release);
     let mut slot = VCpuSlot::<Aarch64VCpu>::new(cpu);
     loop {
-        runner.attention.store(false, Ordering::SeqCst);
+        if runner.attention.swap(false, Ordering::SeqCst) {
+            passthrough::deliver(cpu);
+        }
         runner.wake_sleepers();
         match runner.pick() {
             Some(picked) => runner.dispatch(&picked, &mut slot),

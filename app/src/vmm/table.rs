@@ -14,6 +14,7 @@ use axvmconfig::{AxVMCrateConfig, Overrides};
 use kspin::SpinNoIrq;
 
 use super::console::History;
+use super::passthrough::Given;
 use super::runner::VcpuKey;
 use super::seats::{Seat, Seats, Status};
 use super::time::{duration_ns as ns, now_ns};
@@ -28,6 +29,8 @@ pub(crate) struct Vm {
     pub(crate) console: Arc<History>,
     /// When it was last started, in nanoseconds of the counter.
     started_ns: AtomicU64,
+    /// Given back after `vm`, which maps them.
+    pub(crate) given: Given,
 }
 
 /// The memory they share.
@@ -88,9 +91,12 @@ pub(crate) fn create(file: &str, options: &CreateOptions) -> Result<String, Stri
     let key = u32::try_from(id).map_err(|_| format!("{id} is too large for a VM's id"))?;
     let seats = Arc::new(Seats::new(key, &config).map_err(|error| format!("{name}: {error}"))?);
     let console = Arc::new(History::new());
-    let ports = Ports { console: console.clone(), vcpus: seats.clone(), channels: &CHANNELS };
+    let given = Given::new(key, &config).map_err(|error| format!("{name}: {error}"))?;
+    let devices = given.devices().to_vec();
+    let ports =
+        Ports { console: console.clone(), vcpus: seats.clone(), devices, channels: &CHANNELS };
     let vm = AxVM::new(id, config, images, ports).map_err(|error| format!("{name}: {error}"))?;
-    let vm = Arc::new(Vm { vm, seats, console, started_ns: AtomicU64::new(0) });
+    let vm = Arc::new(Vm { vm, seats, console, started_ns: AtomicU64::new(0), given });
     let mut vms = VMS.lock();
     let at = vms.partition_point(|other| other.vm.id() < id);
     vms.insert(at, vm);
@@ -187,6 +193,9 @@ impl Vm {
         self.vm.boot(why)?;
         self.console.set_start(said_before);
         self.started_ns.store(now_ns(), Ordering::Relaxed);
+        if let Some(boot) = self.seats.seat(0) {
+            self.given.start(boot.home());
+        }
         Ok(())
     }
 

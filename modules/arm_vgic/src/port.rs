@@ -23,6 +23,10 @@ pub trait ListRegisters: Send + Sync {
     /// Moves the active state of the physical private interrupt `intid` here (GICR_ISACTIVER0, GICR_ICACTIVER0): it
     /// belongs to the vCPU that is loaded.
     fn set_physical_ppi_active(&self, intid: u32, active: bool);
+
+    /// Makes the physical SPI `intid` inactive (GICD_ICACTIVER): the guest will not end it any more. Whoever links no
+    /// SPIs needs none.
+    fn release_physical_spi(&self, _intid: u32) {}
 }
 
 /// Makes a vCPU notice that its interrupts changed.

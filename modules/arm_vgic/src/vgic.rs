@@ -336,9 +336,36 @@ impl<L: ListRegisters> Vgic<L> {
         value: u32,
         initiator: usize,
     ) {
+        if matches!(register, BitRegister::Icpendr | BitRegister::Icactiver) {
+            self.release_linked(index, register, value, initiator);
+        }
         let changed = self.state.lock().write_bits(index, register, value);
         if changed != 0 {
             self.follow(index, changed, initiator);
+        }
+    }
+
+    /// A linked interrupt that the guest takes back or ends by a register is ended physically too: nothing else will.
+    /// One that the guest still handles is left to it. Done once too often it comes again, as on a board.
+    #[cold]
+    #[inline(never)]
+    fn release_linked(&self, index: usize, register: BitRegister, value: u32, initiator: usize) {
+        let (mask, physical) = self.change(initiator, |state, out| {
+            state.sync(initiator, &self.lrs, out);
+            let Some(bank) = state.banks.get(index) else {
+                return (0, [0; 32]);
+            };
+            let waits = (bank.latch | bank.lr_pending) & !bank.active;
+            let ends = match register {
+                BitRegister::Icpendr => waits,
+                _ => bank.active,
+            };
+            (ends & value, bank.physical)
+        });
+        for n in ones(u64::from(mask)) {
+            if let Some(&intid) = physical.get(n as usize).filter(|intid| **intid != 0) {
+                self.lrs.release_physical_spi(u32::from(intid));
+            }
         }
     }
 

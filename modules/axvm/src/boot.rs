@@ -7,7 +7,7 @@ use axvmconfig::AxVMCrateConfig;
 
 use crate::machine::Machine;
 use crate::plan::{device_tree, gic, plan};
-use crate::{AxVMError, AxVMHal, GuestCpu};
+use crate::{AxVMError, AxVMHal, GuestCpu, HostDevice};
 
 /// The files of a VM. They stay where they are, so that it can be booted again.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,7 @@ pub(crate) fn load<H: AxVMHal, A: GuestCpu>(
     machine: &Machine<H, A>,
     config: &AxVMCrateConfig,
     images: &Images,
+    devices: &[HostDevice],
 ) -> Result<Start, AxVMError> {
     let plan = plan(config, images)?;
     let layout = &plan.layout;
@@ -64,9 +65,10 @@ pub(crate) fn load<H: AxVMHal, A: GuestCpu>(
     };
     match images.device_tree {
         Some(given) => machine.space.write_image(room.start, given)?,
-        None => machine
-            .space
-            .write_image(room.start, &device_tree(config, gic(config, machine.gic), layout)?)?,
+        None => machine.space.write_image(
+            room.start,
+            &device_tree(config, gic(config, machine.gic), layout, devices)?,
+        )?,
     }
     Ok(Start { entry: layout.entry, device_tree: room.start })
 }

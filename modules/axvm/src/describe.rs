@@ -79,7 +79,7 @@ pub fn describe(config: &AxVMCrateConfig, images: &Images) -> Result<BoardMap, A
     let windows = windows(config, gic)?;
     let tree = match images.device_tree {
         Some(given) => given.to_vec(),
-        None => device_tree(config, gic, &layout)?,
+        None => device_tree(config, gic, &layout, &[])?,
     };
     let filled = |room: &Range<GuestPhysAddr>| {
         let end = room.start.as_usize().saturating_add(tree.len());

@@ -131,6 +131,9 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     pub(crate) fn interrupt(&self, vector: u64, vcpu: usize) -> Flow {
         match u32::try_from(vector).unwrap_or(u32::MAX) {
             TIMER_PPI | KICK_SGI | MAINTENANCE_PPI => self.take_interrupt::<A::Gicv3>(vcpu),
+            linked if self.machine.linked.contains(&linked) => {
+                self.take_interrupt::<A::Gicv3>(vcpu)
+            }
             // The runner's, level-sensitive: gone once the runner has set its timer anew.
             SliceTimer::INTID => ControlFlow::Break(AxVCpuExitReason::Nothing),
             _ if vector >> 32 == GICV2 >> 32 => self.interrupt_of_gicv2(vector ^ GICV2, vcpu),
@@ -175,6 +178,8 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
                 return ControlFlow::Break(AxVCpuExitReason::Nothing);
             }
             SPURIOUS..=LAST_SPECIAL => {}
+            // Active until the guest ends it: the list register links the two.
+            linked if self.host_interrupt(linked) => C::drop_priority(taken),
             _ => {
                 let vector = u64::from(taken);
                 return ControlFlow::Break(AxVCpuExitReason::AcknowledgedInterrupt { vector });

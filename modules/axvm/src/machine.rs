@@ -17,7 +17,7 @@ use axvmconfig::{
 use crate::channel::Membership;
 use crate::fdt::Gic;
 use crate::plan::gic;
-use crate::{AxVMError, AxVMHal, GuestCpu, Ports};
+use crate::{AxVMError, AxVMHal, GuestCpu, HostDevice, Ports};
 
 /// Where the distributor is unless the configuration says otherwise, as on QEMU's `virt` board.
 pub(crate) const GICD_BASE: usize = 0x0800_0000;
@@ -42,6 +42,8 @@ pub(crate) struct Machine<H: AxVMHal, A: GuestCpu> {
     pub(crate) vgic: Arc<Vgic<A::ListRegisters>>,
     pub(crate) gic: GicVersion,
     pub(crate) uarts: Vec<Uart>,
+    /// The physical SPIs that are this VM's, under the same numbers.
+    pub(crate) linked: Vec<u32>,
     // These are given back after `space`, whose tables point there.
     pub(crate) channels: Vec<Membership>,
     _identical: Vec<TakenAt<H>>,
@@ -91,12 +93,60 @@ impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
             add_device(&mut bus, &mut uarts, device, &vgic, ports)?;
         }
         let bus = bus.build()?;
+        let linked = add_host_devices(&mut space, &vgic, config, &ports.devices)?;
         for region in space.regions() {
             check_apart(region.base.as_usize(), region.size, &bus)?;
         }
         let channels = join_channels::<H, _>(&mut space, config, ports, &vgic)?;
-        Ok(Self { space, bus, vgic, gic: version, uarts, channels, _identical: identical })
+        Ok(Self { space, bus, vgic, gic: version, uarts, linked, channels, _identical: identical })
     }
+}
+
+/// Maps the host's devices and links their interrupts, which it gives.
+fn add_host_devices<H: GuestMemoryHal, L: arm_vgic::ListRegisters + 'static>(
+    space: &mut AddrSpace<H>,
+    vgic: &Vgic<L>,
+    config: &AxVMCrateConfig,
+    devices: &[HostDevice],
+) -> Result<Vec<u32>, AxVMError> {
+    if devices.len() != config.devices.passthrough_devices.len() {
+        return Err(AxVMError::Unsupported(String::from(
+            "passthrough devices are not supported on this host",
+        )));
+    }
+    let registers = MappingFlags::READ | MappingFlags::WRITE | MappingFlags::DEVICE;
+    let mut linked = Vec::new();
+    for device in devices {
+        let pages = device.guest_pages();
+        let gpa = GuestPhysAddr::from_usize(pages.start);
+        let hpa = HostPhysAddr::from_usize(device.pages().start);
+        space.map_linear(gpa, hpa, pages.len(), registers)?;
+        for interrupt in &device.interrupts {
+            let intid = link_of(config, device, interrupt.intid)?;
+            vgic.link_spi(interrupt.intid, Some(intid));
+            linked.push(interrupt.intid);
+        }
+    }
+    Ok(linked)
+}
+
+/// The number under which physical SPI `intid` is the guest's, if nothing else has it.
+fn link_of(config: &AxVMCrateConfig, device: &HostDevice, intid: u32) -> Result<u16, AxVMError> {
+    let mut emulated = config.devices.emu_devices.iter();
+    if let Some(other) = emulated.find(|other| u32::try_from(other.irq_id) == Ok(intid)) {
+        return Err(AxVMError::Unsupported(format!(
+            "devices {} and {} both have interrupt {intid}: give the emulated one another",
+            other.name, device.name
+        )));
+    }
+    let known = u16::try_from(intid).ok().filter(|_| SPI_INTIDS.contains(&intid));
+    known.ok_or_else(|| {
+        AxVMError::Unsupported(format!(
+            "device {} has interrupt {intid}, and a VM has none above {}",
+            device.name,
+            SPI_INTIDS.end()
+        ))
+    })
 }
 
 /// Refuses memory in front of a device: the guest would never reach the device.
@@ -106,7 +156,7 @@ pub(crate) fn check_apart(base: usize, size: usize, bus: &Bus) -> Result<(), AxV
         let end = start.saturating_add(window.size);
         if base < end && start < base.saturating_add(size) {
             return Err(AxVMError::Unsupported(format!(
-                "the memory at {base:#x} covers the device {} at {start:#x}: give it less memory",
+                "what is mapped at {base:#x} covers the device {} at {start:#x}: give it less memory, or another base",
                 window.name
             )));
         }
@@ -124,9 +174,6 @@ pub(crate) fn check_supported(config: &AxVMCrateConfig) -> Result<(), AxVMError>
     let as_numbered = |ids: &Vec<usize>| ids.iter().enumerate().all(|(vcpu, id)| vcpu == *id);
     if !config.base.phys_cpu_ids.as_ref().is_none_or(as_numbered) {
         return unsupported("phys_cpu_ids must be 0, 1, 2 and so on: others are not supported yet");
-    }
-    if !config.devices.passthrough_devices.is_empty() {
-        return unsupported("passthrough devices are not supported yet");
     }
     Ok(())
 }

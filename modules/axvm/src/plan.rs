@@ -1,5 +1,6 @@
 //! What a configuration and its images make of a guest's board, before any memory is taken.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use arm_vgic::REDISTRIBUTOR_STRIDE;
@@ -12,7 +13,7 @@ use crate::boot::Images;
 use crate::fdt::{self, Gic, GuestBoard};
 use crate::image::{DEVICE_TREE_MAX, Image, Layout, LoadRequest, Overrides, Source, layout};
 use crate::mpidr::mpidr_of;
-use crate::{AxVMError, machine};
+use crate::{AxVMError, HostDevice, machine};
 
 /// A kernel that can be loaded, and where everything goes.
 pub(crate) struct Plan {
@@ -58,20 +59,52 @@ pub(crate) fn device_tree(
     config: &AxVMCrateConfig,
     gic: Gic,
     layout: &Layout,
+    devices: &[HostDevice],
 ) -> Result<Vec<u8>, AxVMError> {
     let cpus: Vec<u64> = (0..config.base.cpu_num).map(mpidr_of).collect();
     let uarts: Vec<_> = uarts(config).collect();
+    let words: Vec<_> = devices.iter().map(Words::of).collect();
+    let devices: Vec<_> =
+        devices.iter().zip(&words).map(|(device, words)| words.node(device)).collect();
     Ok(fdt::build(&GuestBoard {
         ram: &ram(config),
         cpus: &cpus,
         gic,
         uarts: &uarts,
         virtio_mmio: &[],
-        devices: &[],
+        devices: &devices,
         channels: &config.devices.channels,
         bootargs: &config.kernel.cmdline,
         initrd: layout.ramdisk.clone(),
     })?)
+}
+
+/// The lists of one device of the host as the device tree takes them.
+struct Words<'a> {
+    compatible: Vec<&'a str>,
+    clock_names: Vec<&'a str>,
+    intids: Vec<u32>,
+}
+
+impl<'a> Words<'a> {
+    fn of(device: &'a HostDevice) -> Self {
+        Self {
+            compatible: device.compatible.iter().map(String::as_str).collect(),
+            clock_names: device.clock_names.iter().map(String::as_str).collect(),
+            intids: device.interrupts.iter().map(|interrupt| interrupt.intid).collect(),
+        }
+    }
+
+    fn node(&'a self, device: &'a HostDevice) -> fdt::Device<'a> {
+        fdt::Device {
+            name: &device.node,
+            compatible: &self.compatible,
+            base: GuestPhysAddr::from_usize(device.base_gpa),
+            size: device.size,
+            intids: &self.intids,
+            clock_names: &self.clock_names,
+        }
+    }
 }
 
 /// The windows of the interrupt controller.

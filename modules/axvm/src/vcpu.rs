@@ -177,6 +177,12 @@ impl ListRegisters for HardwareListRegisters {
             here.set_active(intid, active);
         }
     }
+
+    fn release_physical_spi(&self, intid: u32) {
+        if let Some(distributor) = gic::Distributor::get() {
+            distributor.set_active(intid, false);
+        }
+    }
 }
 
 /// What is loaded and saved with the vCPUs of one VM: their interrupts, and which of their

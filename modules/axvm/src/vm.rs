@@ -23,7 +23,7 @@ use crate::stats::{ExitCounts, ExitKind};
 use crate::timer::PhysicalTimer;
 use crate::vcpu::LoadedWith;
 use crate::vmid::Vmid;
-use crate::{AxVMError, AxVMHal, GuestCpu, VcpuPort};
+use crate::{AxVMError, AxVMHal, GuestCpu, HostDevice, VcpuPort};
 
 /// A VM as everybody holds it.
 pub type AxVMRef<H, A = Aarch64VCpu> = Arc<AxVM<H, A>>;
@@ -62,6 +62,9 @@ pub struct Ports {
     pub vcpus: Arc<dyn VcpuPort>,
     /// What the VMs of this host share.
     pub channels: &'static Channels,
+    /// The host's devices it is given, one for each the configuration asks for. They are its alone as
+    /// long as it exists.
+    pub devices: Vec<HostDevice>,
 }
 
 /// One channel as one of its members has it.
@@ -217,6 +220,16 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         *self.life.lock() == State::Running
     }
 
+    /// Makes the interrupt of a host's device that it is given pending; the guest's end of it deactivates the
+    /// physical one, which has to be active until then. False if it is none of its.
+    pub fn host_interrupt(&self, intid: u32) -> bool {
+        let linked = self.machine.linked.contains(&intid);
+        if linked {
+            self.machine.vgic.pulse_spi(intid);
+        }
+        linked
+    }
+
     /// Types `bytes` at its console; gives how many were taken.
     pub fn console_input(&self, bytes: &[u8]) -> usize {
         self.machine.uarts.first().map_or(0, |uart| uart.model.receive(bytes))
@@ -253,7 +266,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
 
     /// Everything of a start but letting the boot vCPU go.
     fn load(&self) -> Result<(), AxVMError> {
-        let start = boot::load(&self.machine, &self.config, &self.images)?;
+        let start = boot::load(&self.machine, &self.config, &self.images, &self.ports.devices)?;
         self.machine.bus.reset();
         for seat in &self.vcpus {
             seat.leave.store(false, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use crate::{
     claims::{Claim, Owner, SPACE_END},
     error::ConfigError,
     fields::{Fields, Key, key},
-    kind::{Kind, NUMBER, Shape, words},
+    kind::{Kind, NUMBER, PATH, Shape, words},
     node::Node,
     region::PAGE,
     source::quoted,
@@ -40,7 +40,11 @@ pub struct EmulatedDeviceConfig {
 pub struct PassThroughDeviceConfig {
     /// What it is called; unique within the VM.
     pub name: String,
-    /// Where the guest sees it; within its page it lies where the host has it.
+    /// Its node in the host's device tree, which then says where it is, how long and with which
+    /// interrupts: the numbers below are 0, but for a `base_gpa` that the file gives.
+    pub path: Option<String>,
+    /// Where the guest sees it; within its page it lies where the host has it. 0 with a path: where the
+    /// host has it.
     pub base_gpa: usize,
     /// Where the host has it.
     pub base_hpa: usize,
@@ -48,6 +52,8 @@ pub struct PassThroughDeviceConfig {
     pub length: usize,
     /// Its interrupt: an SPI's INTID (32 to 1019), or 0 for none.
     pub irq_id: usize,
+    /// The operator answers for a device that is not known to leave memory alone.
+    pub allow_unsafe: bool,
 }
 
 const CONSOLE_BASE: usize = 0x0900_0000;
@@ -95,7 +101,18 @@ pub(crate) const EMULATED: Kind = Kind::List(&Kind::Record {
 
 const PASSTHROUGH_KEYS: &[Key] = &[
     key("name", &[], NAME, ABOUT_NAME),
-    key("base_gpa", &["base"], NUMBER, "Where the guest sees it."),
+    key(
+        "path",
+        &[],
+        PATH,
+        "Its node in the host's device tree, which says the rest: \"/pl031@9010000\".",
+    ),
+    key(
+        "base_gpa",
+        &["base"],
+        NUMBER,
+        "Where the guest sees it; with a path and without this, where the host has it.",
+    ),
     key(
         "base_hpa",
         &[],
@@ -109,10 +126,17 @@ const PASSTHROUGH_KEYS: &[Key] = &[
         "How many bytes its registers take; whole pages are mapped.",
     ),
     key("irq_id", &["irq"], IRQ, ABOUT_IRQ).or("0"),
+    key(
+        "unsafe",
+        &[],
+        Kind::Boolean,
+        "Pass it through although it may reach all of the host's memory, or the device tree does not name it.",
+    )
+    .or("false"),
 ];
 const PASSTHROUGH_ROW: &[&str] = &["name", "base_gpa", "base_hpa", "length", "irq_id"];
 const PASSTHROUGH_SHAPE: Shape =
-    Shape { keys: PASSTHROUGH_KEYS, required: &[&["base_gpa"], &["length"]] };
+    Shape { keys: PASSTHROUGH_KEYS, required: &[&["base_gpa", "path"], &["length", "path"]] };
 
 /// What `passthrough_devices` is.
 pub(crate) const PASSTHROUGH: Kind =
@@ -318,6 +342,10 @@ pub(crate) fn read_passthrough(
     let mut devices = Vec::new();
     for item in fields.read("passthrough_devices", Node::items)?.unwrap_or_default() {
         let record = Fields::of_record(&item, PASSTHROUGH_KEYS, PASSTHROUGH_ROW, 0)?;
+        if record.get("path").is_some() {
+            devices.push(read_host_node(&record, taken)?);
+            continue;
+        }
         let device = read_host_device(&record, taken)?;
         let offset = device.base_hpa.wrapping_sub(device.base_gpa);
         let owner = Owner::Passthrough { offset };
@@ -325,6 +353,31 @@ pub(crate) fn read_passthrough(
         devices.push(device);
     }
     Ok(devices)
+}
+
+/// A device that the host's device tree describes. What it claims is known when the VM is created.
+fn read_host_node(
+    record: &Fields<'_>,
+    taken: &mut Taken,
+) -> Result<PassThroughDeviceConfig, ConfigError> {
+    for name in ["base_hpa", "length", "irq_id"] {
+        record.exclude(name, "path")?;
+    }
+    let path = record.require("path", "path = \"/pl031@9010000\"")?;
+    let text = path.path()?;
+    if !text.starts_with('/') {
+        let message = format!("{} cannot be {}", path.key, quoted(&text));
+        return Err(path.error(message, "allowed: a whole path, from / on"));
+    }
+    Ok(PassThroughDeviceConfig {
+        name: taken.name_of(record, "passthrough")?,
+        path: Some(text),
+        base_gpa: record.read("base_gpa", Node::integer)?.unwrap_or(0),
+        base_hpa: 0,
+        length: 0,
+        irq_id: 0,
+        allow_unsafe: record.read("unsafe", Node::boolean)?.unwrap_or(false),
+    })
 }
 
 fn read_host_device(
@@ -347,10 +400,12 @@ fn read_host_device(
     }
     Ok(PassThroughDeviceConfig {
         name: taken.name_of(record, "passthrough")?,
+        path: None,
         base_gpa,
         base_hpa,
         length: length_bytes,
         irq_id: record.get("irq_id").map_or(Ok(0), |node| taken.irq(node))?,
+        allow_unsafe: record.read("unsafe", Node::boolean)?.unwrap_or(false),
     })
 }
 

@@ -6,6 +6,7 @@ mod hello;
 mod ivc;
 mod leak;
 mod memory;
+mod rtc;
 mod smp;
 mod spin;
 mod timer;
@@ -49,9 +50,11 @@ pub(crate) enum Case {
     Publish,
     /// Messages from another guest.
     Subscribe,
+    /// A clock that is the host's.
+    Rtc,
 }
 
-const CASES: [(&str, Case); 11] = [
+const CASES: [(&str, Case); 12] = [
     ("hello", Case::Hello),
     ("timer", Case::Timer),
     ("smp", Case::Smp),
@@ -63,6 +66,7 @@ const CASES: [(&str, Case); 11] = [
     ("spin", Case::Spin),
     ("publish", Case::Publish),
     ("subscribe", Case::Subscribe),
+    ("rtc", Case::Rtc),
 ];
 
 /// The running case's place in `CASES`, for interrupts and secondary CPUs.
@@ -100,6 +104,7 @@ impl Case {
             Case::Spin => spin::run(board),
             Case::Publish => ivc::publish(board),
             Case::Subscribe => ivc::subscribe(board),
+            Case::Rtc => rtc::run(board),
         }
     }
 
@@ -112,6 +117,7 @@ impl Case {
             Case::Gic => gic::interrupt(intid),
             Case::Leak => leak::interrupt(intid),
             Case::Publish | Case::Subscribe => ivc::interrupt(intid),
+            Case::Rtc => rtc::interrupt(intid),
             Case::Hello | Case::Memory | Case::Bench | Case::Spin => Completion::Done,
         }
     }
@@ -135,7 +141,8 @@ extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
         | Case::Leak
         | Case::Spin
         | Case::Publish
-        | Case::Subscribe => {}
+        | Case::Subscribe
+        | Case::Rtc => {}
     }
     loop {
         psci::cpu_off();

@@ -45,6 +45,13 @@ pub(super) fn show(vm: &Vm, load: &Load) -> Vec<Section> {
             Field::hex("end", start.saturating_add(window.size) as u64),
         ]
     });
+    let devices = devices.chain(vm.given.devices().iter().map(|device| {
+        vec![
+            Field::new("name", device.name.as_str()),
+            Field::hex("start", device.base_gpa as u64),
+            Field::hex("end", device.base_gpa.saturating_add(device.size) as u64),
+        ]
+    }));
     vec![
         Section::fields("", general(vm, load)),
         Section::table("memory", regions.collect()),

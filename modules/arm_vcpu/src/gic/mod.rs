@@ -4,12 +4,14 @@
 //! functions here look at the choice each time.
 
 mod private;
+mod shared;
 pub mod v2;
 pub mod v3;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
 pub use private::PrivateInterrupts;
+pub use shared::Distributor;
 
 /// Acknowledged nothing: the interrupt went away between the peek and the acknowledgement.
 pub const SPURIOUS: u32 = 1020;

@@ -108,7 +108,6 @@ fn what_creating_the_vm_refuses_is_refused() {
         ("memory = \"1M\"", "does not fit"),
         ("memory = \"64M\"\n[[region]]\nbase = 0x80_0000_0000\nsize = \"1M\"", "address space"),
         ("memory = \"64M\"\n[[device]]\ntype = \"virtio-blk\"", "not supported yet"),
-        ("memory = \"64M\"\n[[passthrough]]\nbase = 0x1000\nlength = 0x1000", "not supported yet"),
         ("memory = \"64M\"\ninterrupt_mode = \"none\"", "not supported yet"),
         (
             "memory = \"64M\"\n[[device]]\ntype = \"dummy\"\nname = \"a\"\nbase = 0x0b00_0000\nlength = 0x20\n\

@@ -65,6 +65,8 @@ pub struct Device<'a> {
     pub size: usize,
     /// The INTIDs of its interrupts (32 to 1019), level-sensitive; may be empty.
     pub intids: &'a [u32],
+    /// What its driver calls its clocks, all of which are the board's of 24 MHz; may be empty.
+    pub clock_names: &'a [&'a str],
 }
 
 /// Everything the device tree of a guest says.
@@ -240,7 +242,7 @@ fn uart_path(base: GuestPhysAddr) -> alloc::string::String {
 }
 
 fn uarts(root: &mut Tree, board: &GuestBoard<'_>) -> Result<(), FdtError> {
-    if board.uarts.is_empty() {
+    if board.uarts.is_empty() && board.devices.iter().all(|device| device.clock_names.is_empty()) {
         return Ok(());
     }
     root.node("apb-pclk", |clock| {
@@ -283,7 +285,15 @@ fn devices(root: &mut Tree, board: &GuestBoard<'_>) -> Result<(), FdtError> {
                 node.texts("compatible", device.compatible)?;
             }
             node.reg(&[(device.base, device.size)])?;
-            if device.intids.is_empty() { Ok(()) } else { node.interrupts(device.intids) }
+            if !device.intids.is_empty() {
+                node.interrupts(device.intids)?;
+            }
+            if device.clock_names.is_empty() {
+                return Ok(());
+            }
+            let clocks: Vec<u32> = device.clock_names.iter().map(|_| CLOCK).collect();
+            node.cells("clocks", &clocks)?;
+            node.texts("clock-names", device.clock_names)
         })?;
     }
     Ok(())

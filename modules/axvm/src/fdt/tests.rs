@@ -126,9 +126,16 @@ fn a_device_of_any_kind_has_a_node() {
         base: gpa(0x0901_0000),
         size: 0x1000,
         intids: &[34, 35],
+        clock_names: &["apb_pclk"],
     };
-    let plain =
-        Device { name: "dev", compatible: &[], base: gpa(0xc00_0000), size: 0x2000, intids: &[] };
+    let plain = Device {
+        name: "dev",
+        compatible: &[],
+        base: gpa(0xc00_0000),
+        size: 0x2000,
+        intids: &[],
+        clock_names: &[],
+    };
     let blob = build(&GuestBoard { devices: &[rtc, plain], ..board(V3) }).unwrap();
     assert_eq!(text(&blob, "rtc@9010000", "compatible"), "arm,pl031\0arm,primecell");
     assert_eq!(cells(&blob, "rtc@9010000", "interrupts"), [0, 2, 4, 0, 3, 4]);
@@ -153,7 +160,14 @@ fn what_is_not_there_has_no_node() {
 
 #[test]
 fn what_a_tree_cannot_hold_is_an_error() {
-    let bad = |name| Device { name, compatible: &[], base: gpa(0), size: 1, intids: &[] };
+    let bad = |name| Device {
+        name,
+        compatible: &[],
+        base: gpa(0),
+        size: 1,
+        intids: &[],
+        clock_names: &[],
+    };
     for name in
         ["", "1st", "a b", "a@b", "a/b", "nul\0", "a-name-with-more-than-thirty-one-letters"]
     {

@@ -16,7 +16,9 @@ use axvmconfig::AxVMCrateConfig;
 
 use super::guest::{Did, FakeCpu, Guest, HOST_INTERRUPT};
 use super::host::{FakeHost, Host, PhysicalCpu, some_vmids, this_host};
-use crate::{AxVM, AxVMError, AxVMRef, Boot, Images, Ports, RunOptions, StopReason, VcpuPort};
+use crate::{
+    AxVM, AxVMError, AxVMRef, Boot, HostDevice, Images, Ports, RunOptions, StopReason, VcpuPort,
+};
 
 /// A VM with fakes below and above it.
 pub(super) type Vm = AxVM<FakeHost, FakeCpu>;
@@ -122,7 +124,26 @@ pub(super) fn make(
         id,
         config,
         images,
-        Ports { console: port.clone(), vcpus: port, channels: this_host().channels },
+        Ports {
+            console: port.clone(),
+            vcpus: port,
+            channels: this_host().channels,
+            devices: Vec::new(),
+        },
+    )
+}
+
+/// The same with devices of the host.
+pub(super) fn make_given(
+    config: AxVMCrateConfig,
+    devices: Vec<HostDevice>,
+) -> Result<AxVMRef<FakeHost, FakeCpu>, AxVMError> {
+    let port = Arc::new(Port::default());
+    Vm::new(
+        1,
+        config,
+        IMAGES,
+        Ports { console: port.clone(), vcpus: port, channels: this_host().channels, devices },
     )
 }
 
@@ -148,14 +169,27 @@ pub(super) struct Bench {
 impl Bench {
     /// A VM in state `Created`.
     pub(super) fn created(config: AxVMCrateConfig, images: Images) -> Self {
-        Self::created_on(Host::new(), config, images)
+        Self::created_on(Host::new(), config, images, Vec::new())
     }
 
-    fn created_on(host: Arc<Host>, config: AxVMCrateConfig, images: Images) -> Self {
+    /// A booted VM that is given devices of the host.
+    pub(super) fn given(config: AxVMCrateConfig, devices: Vec<HostDevice>) -> Self {
+        let bench = Self::created_on(Host::new(), config, IMAGES, devices);
+        bench.boot();
+        bench
+    }
+
+    fn created_on(
+        host: Arc<Host>,
+        config: AxVMCrateConfig,
+        images: Images,
+        devices: Vec<HostDevice>,
+    ) -> Self {
         let vmids = some_vmids();
         let cpu = super::host::this_cpu();
         let port = Arc::new(Port::default());
-        let ports = Ports { console: port.clone(), vcpus: port.clone(), channels: host.channels };
+        let ports =
+            Ports { console: port.clone(), vcpus: port.clone(), channels: host.channels, devices };
         let vm = Vm::new(1, config, images, ports).unwrap();
         let slot = VCpuSlot::new(0);
         let attention = AtomicBool::new(false);
@@ -178,7 +212,7 @@ impl Bench {
     pub(super) fn gicv2(vcpus: usize) -> Self {
         let host = Host::new();
         *host.gicv.lock().unwrap() = Some(GICV.into());
-        let bench = Self::created_on(host, config(vcpus, ""), IMAGES);
+        let bench = Self::created_on(host, config(vcpus, ""), IMAGES, Vec::new());
         bench.boot();
         bench
     }

@@ -38,7 +38,12 @@ fn channel(name: &str, peers: &str, more: &str) -> String {
 /// A booted VM beside that of a bench, and the way to its vCPUs.
 fn second(host: &Host, config: AxVMCrateConfig) -> (AxVMRef<FakeHost, FakeCpu>, Arc<Port>) {
     let port = Arc::new(Port::default());
-    let ports = Ports { console: port.clone(), vcpus: port.clone(), channels: host.channels };
+    let ports = Ports {
+        console: port.clone(),
+        vcpus: port.clone(),
+        channels: host.channels,
+        devices: std::vec::Vec::new(),
+    };
     let vm = Vm::new(2, config, IMAGES, ports).unwrap();
     vm.boot(Boot::Operator).unwrap();
     (vm, port)

@@ -55,6 +55,7 @@ pub(super) struct PhysicalCpu {
     /// What it acknowledges next, and next.
     pub(super) pending: Mutex<VecDeque<u32>>,
     irqs: Mutex<Vec<Irq>>,
+    released: Mutex<Vec<u32>>,
     /// Which vCPU's registers it holds.
     pub(super) holds: Mutex<Option<(usize, usize)>>,
 }
@@ -70,6 +71,7 @@ impl PhysicalCpu {
             forgotten: AtomicUsize::new(0),
             pending: Mutex::default(),
             irqs: Mutex::default(),
+            released: Mutex::default(),
             holds: Mutex::default(),
         }
     }
@@ -77,6 +79,11 @@ impl PhysicalCpu {
     /// What was done to its interrupt controller since the last time.
     pub(super) fn irqs(&self) -> Vec<Irq> {
         std::mem::take(&mut self.irqs.lock().unwrap())
+    }
+
+    /// The shared interrupts that were made inactive for it since the last time.
+    pub(super) fn released(&self) -> Vec<u32> {
+        std::mem::take(&mut self.released.lock().unwrap())
     }
 
     /// The interrupts in list registers that the guest can take or has taken, with their state bits.
@@ -272,6 +279,10 @@ impl ListRegisters for FakeListRegisters {
     fn set_physical_ppi_active(&self, intid: u32, active: bool) {
         assert_eq!(intid, 27);
         this_cpu().timer_active.store(active, SeqCst);
+    }
+
+    fn release_physical_spi(&self, intid: u32) {
+        this_cpu().released.lock().unwrap().push(intid);
     }
 }
 

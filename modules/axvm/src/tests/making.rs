@@ -257,7 +257,15 @@ fn what_is_not_supported_is_refused_in_words() {
     let mut bad = config(1, "");
     let (base_gpa, base_hpa) = (0x0b00_0000, 0x0b00_0000);
     let name = "net".to_string();
-    let net = PassThroughDeviceConfig { name, base_gpa, base_hpa, length: 4096, irq_id: 0 };
+    let net = PassThroughDeviceConfig {
+        name,
+        base_gpa,
+        base_hpa,
+        length: 4096,
+        irq_id: 0,
+        path: None,
+        allow_unsafe: false,
+    };
     bad.devices.passthrough_devices.push(net);
     assert!(text(bad).contains("passthrough"));
     for model in [

@@ -19,6 +19,7 @@ mod host;
 mod interrupts;
 mod life;
 mod making;
+mod passing;
 mod pausing;
 mod power;
 mod running;

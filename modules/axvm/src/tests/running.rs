@@ -196,7 +196,12 @@ fn a_loaded_vcpu_outlives_its_vm_until_it_is_evicted() {
     bench.run(0).unwrap();
     let weak = Arc::downgrade(bench.vm.vcpu(0).unwrap());
     let port = bench.port.clone();
-    let ports = crate::Ports { console: port.clone(), vcpus: port, channels: bench.host.channels };
+    let ports = crate::Ports {
+        console: port.clone(),
+        vcpus: port,
+        channels: bench.host.channels,
+        devices: std::vec::Vec::new(),
+    };
     bench.vm = Vm::new(2, config(1, ""), IMAGES, ports).unwrap();
     assert!(weak.upgrade().is_some(), "the CPU holds it");
     drop(bench.slot.evict().unwrap());

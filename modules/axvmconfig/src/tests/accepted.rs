@@ -246,3 +246,16 @@ fn words_are_shown_as_they_are_written() {
     let shown: String = std::format!("{:>10}|{}", MapType::Identical, RestartPolicy::OnFailure);
     assert_eq!(shown, " identical|on-failure");
 }
+
+#[test]
+fn a_device_of_the_host_may_be_named_by_its_path_in_the_device_tree() {
+    let vm = vm_with(
+        "[[passthrough]]\npath = \"/pl031@9010000\"\n[[passthrough]]\npath = \"/a\"\nbase = 0x1000\nunsafe = true",
+    );
+    let [rtc, other] = &vm.devices.passthrough_devices[..] else { panic!("two devices") };
+    assert_eq!(rtc.path.as_deref(), Some("/pl031@9010000"));
+    assert_eq!((rtc.base_gpa, rtc.base_hpa, rtc.length, rtc.irq_id), (0, 0, 0, 0));
+    assert!(!rtc.allow_unsafe);
+    assert!(other.allow_unsafe);
+    assert_eq!(other.base_gpa, 0x1000);
+}

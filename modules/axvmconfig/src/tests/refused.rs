@@ -67,6 +67,18 @@ fn missing_keys_are_refused_with_an_example() {
         ("[[region]]\nsize = 4096", (4, 1), "region[0] has no gpa", "base = "),
         ("[[device]]\nname = \"a\"", (4, 1), "device[0] has no emu_type", "type = "),
         ("[[device]]\ntype = \"dummy\"", (4, 1), "device[0] has no base", "base = "),
+        (
+            "[[passthrough]]\npath = \"/a\"\nirq = 40",
+            (6, 7),
+            "passthrough[0].irq and passthrough[0].path cannot both be given",
+            "line 5",
+        ),
+        (
+            "[[passthrough]]\npath = \"a\"",
+            (5, 8),
+            "passthrough[0].path cannot be \"a\"",
+            "from / on",
+        ),
         ("[[passthrough]]\nbase = 0x1000", (4, 1), "passthrough[0] has no length", "length = "),
     ]);
 }
