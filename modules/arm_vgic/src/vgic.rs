@@ -358,7 +358,12 @@ impl<L: ListRegisters> Vgic<L> {
             let waits = (bank.latch | bank.lr_pending) & !bank.active;
             let ends = match register {
                 BitRegister::Icpendr => waits,
-                _ => bank.active,
+                BitRegister::Igroupr
+                | BitRegister::Isenabler
+                | BitRegister::Icenabler
+                | BitRegister::Ispendr
+                | BitRegister::Isactiver
+                | BitRegister::Icactiver => bank.active,
             };
             (ends & value, bank.physical)
         });

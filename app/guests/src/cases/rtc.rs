@@ -60,7 +60,9 @@ pub(super) fn run(board: &Board) -> Outcome {
         if count % 2 == 0 {
             cpu::sleep_until(|| RANG.load(Relaxed) >= count);
         } else {
-            while RANG.load(Relaxed) < count && read(DR) < start + 4 {}
+            while RANG.load(Relaxed) < count && read(DR) < start + 4 {
+                core::hint::spin_loop();
+            }
         }
         check("alarms", RANG.load(Relaxed), count)?;
         ensure("the alarm was early", read(DR) > start)?;

@@ -21,7 +21,7 @@ fn node(path: &str, compatible: &str, base: usize, size: usize, intid: u32) -> H
     HostNode {
         path: path.to_string(),
         compatible: Vec::from([compatible.to_string()]),
-        windows: Vec::from([base..base + size]),
+        windows: std::iter::once(base..base + size).collect(),
         interrupts,
         ..HostNode::default()
     }
