@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use arm_vcpu::{Aarch64VCpu, SliceTimer, gic, physical_counter, this_affinity};
+use arm_vcpu::{Aarch64VCpu, SliceTimer, gic, physical_counter, this_mpidr};
 use axsched::{Picked, RunQueue};
 use axvcpu::{AxVCpuExitReason, VCpuSlot};
 use axvm::{Departure, KICK_SGI, RunOptions, StopReason};
@@ -32,12 +32,16 @@ pub(crate) struct VcpuKey {
 pub(crate) const MAX_CPUS: usize = 64;
 /// The most vCPUs one physical CPU can have runnable or asleep.
 const QUEUE_CAPACITY: usize = 1024;
-/// No CPU has this affinity.
+/// No CPU has this MPIDR_EL1.
 const NOT_UP: u64 = u64::MAX;
 
 /// What a runner shares with everybody else.
+#[repr(align(64))]
 struct Runner {
-    affinity: AtomicU64,
+    /// MPIDR_EL1 of its CPU, once that can run guests.
+    mpidr: AtomicU64,
+    /// How SGIs reach it ([`gic::SgiTarget`]); they reach nobody before it runs.
+    sgi_target: AtomicU64,
     /// Something new is runnable here: the runner is to look at its queue again.
     attention: AtomicBool,
     /// Weights of the vCPUs that are at home here.
@@ -56,7 +60,8 @@ struct Queue {
 
 static RUNNERS: [Runner; MAX_CPUS] = [const {
     Runner {
-        affinity: AtomicU64::new(NOT_UP),
+        mpidr: AtomicU64::new(NOT_UP),
+        sgi_target: AtomicU64::new(0),
         attention: AtomicBool::new(false),
         load: AtomicU64::new(0),
         residents: AtomicUsize::new(0),
@@ -125,7 +130,7 @@ pub(crate) fn state(cpu: usize) -> &'static str {
     let Some(runner) = RUNNERS.get(cpu) else {
         return "absent";
     };
-    if runner.affinity.load(Ordering::Acquire) == NOT_UP {
+    if runner.mpidr.load(Ordering::Acquire) == NOT_UP {
         return "off";
     }
     match runner.with(|queue| queue.runnable.is_empty()) {
@@ -134,30 +139,28 @@ pub(crate) fn state(cpu: usize) -> &'static str {
     }
 }
 
-/// Makes the runner of `cpu` leave its guest, or its sleep, and look around. From anywhere.
+/// Makes the vCPU that runs on `cpu` look at what it is asked. From anywhere; on its own CPU its exit does so anyway.
 pub(crate) fn interrupt(cpu: usize) {
-    let Some(runner) = RUNNERS.get(cpu) else {
-        return;
-    };
-    let affinity = runner.affinity.load(Ordering::Acquire);
-    if affinity != this_affinity() && affinity != NOT_UP {
-        gic::send_sgi(affinity, KICK_SGI);
+    if let Some(runner) = RUNNERS.get(cpu)
+        && runner.mpidr.load(Ordering::Acquire) != this_mpidr()
+    {
+        runner.send_kick();
     }
 }
 
 /// The affinity of CPU `cpu`, if it runs guests.
 pub(crate) fn affinity(cpu: usize) -> Option<u64> {
-    let affinity = RUNNERS.get(cpu)?.affinity.load(Ordering::Acquire);
-    (affinity != NOT_UP).then_some(affinity)
+    let mpidr = RUNNERS.get(cpu)?.mpidr.load(Ordering::Acquire);
+    (mpidr != NOT_UP).then_some(arm_vcpu::affinity(mpidr))
 }
 
 /// Makes the runner of the CPU this runs on look around, after `prepare` has left it what to find.
 /// Within an interrupt handler of the host. Gives the CPU.
 pub(crate) fn attend_here(prepare: impl FnOnce(usize)) -> Option<usize> {
-    let here = this_affinity();
+    let here = this_mpidr();
     let runners = RUNNERS.iter().take(cpu::count());
     let mut runners = runners.enumerate();
-    let is_here = |(_, runner): &(usize, &Runner)| runner.affinity.load(Ordering::Acquire) == here;
+    let is_here = |(_, runner): &(usize, &Runner)| runner.mpidr.load(Ordering::Acquire) == here;
     let (cpu, runner) = runners.find(is_here)?;
     prepare(cpu);
     runner.attention.store(true, Ordering::SeqCst);
@@ -179,8 +182,8 @@ pub(crate) fn wake(cpu: usize, key: VcpuKey, weight: u32, vruntime_ns: Option<u6
         was_alone || queue.runnable.preempts(key)
     });
     if urgent == Some(true) {
-        runner.attention.store(true, Ordering::Release);
-        interrupt(cpu);
+        runner.attention.store(true, Ordering::SeqCst);
+        runner.send_kick();
     }
 }
 
@@ -194,7 +197,10 @@ fn run(cpu: usize, runner: &'static Runner) {
             return;
         }
     };
-    runner.affinity.store(this_affinity(), Ordering::Release);
+    let here = this_mpidr();
+    let target = gic::SgiTarget::of(arm_vcpu::affinity(here));
+    runner.sgi_target.store(target.bits(), Ordering::Relaxed);
+    runner.mpidr.store(here, Ordering::Release);
     let mut slot = VCpuSlot::<Aarch64VCpu>::new(cpu);
     loop {
         if runner.attention.swap(false, Ordering::SeqCst) {
@@ -209,6 +215,12 @@ fn run(cpu: usize, runner: &'static Runner) {
 }
 
 impl Runner {
+    /// Makes it leave its guest, or its sleep, and look around.
+    fn send_kick(&self) {
+        let target = self.sgi_target.load(Ordering::Relaxed);
+        gic::SgiTarget::from_bits(target).send(KICK_SGI);
+    }
+
     /// Whether its CPU turned out to be unable to run guests, or does not exist.
     fn failed(&self) -> bool {
         self.queue.lock().is_none()

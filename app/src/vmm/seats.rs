@@ -34,7 +34,8 @@ pub(crate) enum Status {
     Parked = 4,
 }
 
-/// One vCPU's place.
+/// One vCPU's place, on a cache line of its own.
+#[repr(align(64))]
 pub(crate) struct Seat {
     status: AtomicU8,
     home: AtomicUsize,
@@ -166,14 +167,10 @@ impl Kick for Seats {
             return;
         };
         fence(Ordering::SeqCst);
-        match seat.status() {
-            Status::Running => runner::interrupt(seat.home()),
-            Status::Blocked => {
-                if seat.step(Status::Blocked, Status::Runnable) {
-                    self.enqueue(vcpu);
-                }
-            }
-            Status::Off | Status::Runnable | Status::Parked => {}
+        if seat.status.load(Ordering::Relaxed) == Status::Running as u8 {
+            runner::interrupt(seat.home());
+        } else if seat.step(Status::Blocked, Status::Runnable) {
+            self.enqueue(vcpu);
         }
     }
 }

@@ -3,12 +3,13 @@
 use axaddrspace::{AccessWidth, GuestPhysAddr, MappingFlags};
 use axvcpu::{AxVCpuExitReason, GuestFault};
 
+use crate::context_frame::DEFERRED;
 use crate::esr::{Fault, Syndrome};
 use crate::insn::{self, AccessKind, Regs};
 use crate::regs::{barrier, mrs, msr, size};
 use crate::vcpu::{Aarch64VCpu, fault_address};
 
-/// What is left of an instruction that makes more than one plain access.
+/// What is left of an instruction that makes more than one plain access, where [`DEFERRED`] says that there is one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Deferred {
     second: Option<(insn::Access, GuestPhysAddr)>,
@@ -175,7 +176,8 @@ impl Aarch64VCpu {
             AccessKind::Load { .. } => Some((op.first.reg, self.ctx.get(op.first.reg.into()))),
             AccessKind::Store => None,
         };
-        self.deferred = Some(Deferred { second, writeback: op.writeback, undo, cause });
+        self.deferred = Deferred { second, writeback: op.writeback, undo, cause };
+        self.ctx.unusual |= DEFERRED;
         let insn::Access { width, reg, kind, .. } = op.first;
         self.exit_of(width, reg.into(), kind, addr)
     }
@@ -183,9 +185,11 @@ impl Aarch64VCpu {
     /// The second access of a pair, once the first is done.
     #[cold]
     pub(crate) fn deferred_access(&mut self) -> Option<AxVCpuExitReason> {
-        let taken = self.deferred.as_mut().and_then(|deferred| deferred.second.take());
-        let Some((access, addr)) = taken else {
-            self.deferred = None;
+        if self.ctx.unusual & DEFERRED == 0 {
+            return None;
+        }
+        let Some((access, addr)) = self.deferred.second.take() else {
+            self.ctx.unusual &= !DEFERRED;
             return None;
         };
         let insn::Access { width, reg, kind, .. } = access;
@@ -195,14 +199,11 @@ impl Aarch64VCpu {
     /// Finishes one access of several; true while the instruction is not done.
     #[cold]
     pub(crate) fn finish_deferred(&mut self) -> bool {
-        let Some(deferred) = self.deferred else {
-            return false;
-        };
-        if deferred.second.is_some() {
+        if self.deferred.second.is_some() {
             return true;
         }
-        self.deferred = None;
-        if let Some((base, value)) = deferred.writeback {
+        self.ctx.unusual &= !DEFERRED;
+        if let Some((base, value)) = self.deferred.writeback {
             self.write_base(base, value);
         }
         false
@@ -210,11 +211,14 @@ impl Aarch64VCpu {
 
     /// Puts back what the first access of an abandoned instruction loaded, and gives what it reported.
     pub(crate) fn abandon_deferred(&mut self) -> Option<Cause> {
-        let deferred = self.deferred.take()?;
-        if let Some((reg, value)) = deferred.undo {
+        if self.ctx.unusual & DEFERRED == 0 {
+            return None;
+        }
+        self.ctx.unusual &= !DEFERRED;
+        if let Some((reg, value)) = self.deferred.undo {
             self.ctx.set(reg.into(), value);
         }
-        Some(deferred.cause)
+        Some(self.deferred.cause)
     }
 
     fn write_base(&mut self, base: u8, value: u64) {

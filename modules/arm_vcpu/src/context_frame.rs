@@ -2,7 +2,8 @@
 
 /// The guest's registers that host code would overwrite.
 ///
-/// `gpr` is valid after every exit; `sp_el0`, `elr` and `spsr` stay in their registers while the vCPU
+/// `gpr` is valid after every exit, but for X20 and up only where a handler may look at them, and once the guest is left;
+/// `sp_el0`, `elr` and `spsr` stay in their registers while the vCPU
 /// is bound and are valid here only when it is not. The world switch relies on `gpr` being first.
 #[repr(C)]
 #[derive(Clone, Debug, Default)]
@@ -15,12 +16,17 @@ pub struct TrapFrame {
     pub elr: u64,
     /// Its PSTATE (SPSR_EL2).
     pub spsr: u64,
-    /// A register was written here that an exit leaves in the CPU: it has to be loaded again.
-    pub(crate) is_newer: bool,
+    /// What going back has to see to: nothing (0) most of the time.
+    pub(crate) unusual: u8,
 }
 
 /// The first of the registers that functions keep (AAPCS64, IHI 0055: X19 to X28, and X29).
 const FIRST_KEPT: usize = 19;
+
+/// A register was written here that an exit leaves in the CPU: it has to be loaded again.
+pub(crate) const NEWER: u8 = 1;
+/// The instruction makes more accesses than the one that is being handled.
+pub(crate) const DEFERRED: u8 = 2;
 
 impl TrapFrame {
     /// Register `index`; 31 and above read as zero.
@@ -34,7 +40,7 @@ impl TrapFrame {
     pub fn set(&mut self, index: usize, value: u64) {
         if let Some(register) = self.gpr.get_mut(index) {
             *register = value;
-            self.is_newer |= index >= FIRST_KEPT;
+            self.unusual |= if index >= FIRST_KEPT { NEWER } else { 0 };
         }
     }
 }

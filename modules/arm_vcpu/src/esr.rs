@@ -27,18 +27,24 @@ pub(crate) enum Class {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Syndrome(pub(crate) u64);
 
-impl Syndrome {
-    #[inline]
-    pub(crate) const fn class(self) -> Class {
-        match (self.0 >> 26) & 0x3f {
-            0x01 => Class::Wait,
-            0x16 => Class::Hvc,
-            0x17 => Class::Smc,
-            0x18 => Class::SystemRegister,
-            0x20 => Class::InstructionAbort,
-            0x24 => Class::DataAbort,
-            _ => Class::Absent,
+impl Class {
+    /// The class that the field EC says.
+    pub(crate) const fn of(ec: u64) -> Self {
+        match ec {
+            0x01 => Self::Wait,
+            0x16 => Self::Hvc,
+            0x17 => Self::Smc,
+            0x18 => Self::SystemRegister,
+            0x20 => Self::InstructionAbort,
+            0x24 => Self::DataAbort,
+            _ => Self::Absent,
         }
+    }
+}
+
+impl Syndrome {
+    pub(crate) const fn class(self) -> Class {
+        Class::of((self.0 >> 26) & 0x3f)
     }
 
     #[inline]

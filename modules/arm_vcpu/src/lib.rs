@@ -16,6 +16,7 @@ pub mod cache;
 mod context_frame;
 mod el1;
 mod esr;
+mod exits;
 mod features;
 mod fp;
 pub mod gic;
@@ -35,6 +36,7 @@ mod world_switch;
 
 pub use context_frame::TrapFrame;
 pub use el1::El1Registers;
+pub use exits::RECORDED_INTERRUPT;
 pub use pcpu::{Aarch64PerCpu, IPA_BITS};
 pub use timer::{SliceTimer, VirtualTimer, counter_frequency, physical_counter};
 pub use translation::{forget_all_translations, forget_local_translations, forget_vmid};
@@ -47,8 +49,20 @@ pub fn has_hardware_support() -> bool {
     regs::mrs!("CurrentEL") >> 2 & 3 == 2 && (gic::is_v2() || features::gicv3_in_use())
 }
 
-/// The affinity of the CPU this runs on (MPIDR_EL1, bits 39:32 and 23:0).
+/// MPIDR_EL1 of the CPU this runs on: another value on each.
+#[inline]
+pub fn this_mpidr() -> u64 {
+    regs::mrs!("MPIDR_EL1")
+}
+
+/// The affinity fields in `mpidr` (bits 39:32 and 23:0).
+#[inline]
+pub const fn affinity(mpidr: u64) -> u64 {
+    mpidr & 0xff_00ff_ffff
+}
+
+/// The affinity of the CPU this runs on.
 #[inline]
 pub fn this_affinity() -> u64 {
-    regs::mrs!("MPIDR_EL1") & 0xff_00ff_ffff
+    affinity(this_mpidr())
 }

@@ -18,17 +18,17 @@ pub(crate) fn features() -> GuestFeatures {
 }
 
 impl Aarch64VCpu {
-    /// A trapped MSR, MRS or SYS. Sending an interrupt and reading an identification register are frequent.
+    /// A trapped MSR, MRS or SYS, if it is one of the frequent: sending an interrupt, or reading an identification register.
     #[inline(always)]
-    pub(crate) fn system_register<H: ExitHandler<Self>>(
+    pub(crate) fn frequent_register<H: ExitHandler<Self>>(
         &mut self,
         handler: &mut H,
         iss: u32,
-    ) -> Resume {
+    ) -> Option<Resume> {
         let (addr, rt, direction) = decode_iss(iss);
         if addr == names::ICC_SGI1R_EL1 && direction == Direction::Write {
             let value = self.ctx.get(rt);
-            return handler.sys_reg_write(self, addr, value);
+            return Some(handler.sys_reg_write(self, addr, value));
         }
         if direction == Direction::Read
             && let Some(value) = shown_value(addr)
@@ -37,8 +37,18 @@ impl Aarch64VCpu {
             self.ctx.set(rt, value);
             self.finish();
             handler.settled();
-            return Resume::Yes;
+            return Some(Resume::Yes);
         }
+        None
+    }
+
+    /// Any other.
+    pub(crate) fn other_register<H: ExitHandler<Self>>(
+        &mut self,
+        handler: &mut H,
+        iss: u32,
+    ) -> Resume {
+        let (addr, rt, direction) = decode_iss(iss);
         let exit = self.other_system_register(addr, rt, direction);
         handler.handle(self, exit)
     }

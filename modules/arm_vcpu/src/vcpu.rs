@@ -5,14 +5,16 @@ use axerrno::{AxResult, ax_err};
 use axvcpu::{AxArchVCpu, AxVCpuExitReason, ExitHandler, GuestFault, Load, Resume};
 
 use crate::access::{Cause, Deferred};
+use crate::context_frame::DEFERRED;
 use crate::el1::{El1Registers, PauthKeys};
-use crate::esr::{Access, Class, Syndrome};
+use crate::esr::{Access, Syndrome};
+use crate::exits::{NOBODY, exits_of};
 use crate::features;
 use crate::fp::FpState;
-use crate::gic::{self, CpuInterface};
+use crate::gic::CpuInterface;
 use crate::pcpu::{HCR, HCR_TWI, HCR_VSE};
 use crate::regs::{barrier, mrs, msr, size};
-use crate::world_switch::{ExitFns, Next, enter_guest};
+use crate::world_switch::{ExitTable, enter_guest};
 use crate::{TrapFrame, timer::VirtualTimer};
 
 /// What a vCPU is made of.
@@ -40,16 +42,14 @@ pub struct Aarch64VCpuSetupConfig {
 pub struct Aarch64VCpu {
     pub(crate) ctx: TrapFrame,
     /// What an exit calls, and what with.
-    pub(crate) exit_fns: ExitFns,
+    pub(crate) exits: &'static ExitTable,
     pub(crate) handler_data: *mut (),
     /// The runner's stack while the guest runs.
     pub(crate) host_stack_top: u64,
-    /// How far [`finish`](AxArchVCpu::finish) moves the program counter.
-    step: u64,
     /// HCR_EL2 while loaded.
     hcr: u64,
     host: HostRegisters,
-    pub(crate) deferred: Option<Deferred>,
+    pub(crate) deferred: Deferred,
     timer: VirtualTimer,
     interface: CpuInterface,
     el1: El1Registers,
@@ -84,12 +84,11 @@ impl AxArchVCpu for Aarch64VCpu {
         Ok(Self {
             ctx: TrapFrame::default(),
             host_stack_top: 0,
-            exit_fns: ExitFns { synchronous: nobody, interrupt: nobody, error: nobody },
+            exits: &NOBODY,
             handler_data: core::ptr::null_mut(),
-            step: 0,
             hcr: HCR,
             host: HostRegisters::default(),
-            deferred: None,
+            deferred: Deferred::default(),
             timer: VirtualTimer::default(),
             interface: CpuInterface::default(),
             el1: El1Registers::default(),
@@ -130,8 +129,6 @@ impl AxArchVCpu for Aarch64VCpu {
         self.timer = VirtualTimer::new(config.counter_offset);
         self.interface.reset();
         self.vdisr = 0;
-        self.deferred = None;
-        self.step = 0;
         self.hcr = HCR;
         Ok(())
     }
@@ -218,33 +215,28 @@ impl AxArchVCpu for Aarch64VCpu {
         ax_err!(Unsupported, "the interrupt controller keeps a vCPU's interrupts")
     }
 
+    fn call_arguments(&self) -> [u64; 6] {
+        let [_, a1, a2, a3, a4, a5, a6, ..] = self.ctx.gpr;
+        [a1, a2, a3, a4, a5, a6]
+    }
+
     #[inline]
     fn set_return_value(&mut self, val: u64) {
         self.ctx.set(0, val);
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self) {
-        if self.deferred.is_some() && self.finish_deferred() {
+        let pstate = mrs!("SPSR_EL2");
+        if pstate & (PSTATE_AARCH32 | PSTATE_BTYPE) != 0 || self.ctx.unusual & DEFERRED != 0 {
+            self.finish_unusual(pstate);
             return;
         }
-        if self.step != 0 {
-            let pstate = mrs!("SPSR_EL2");
-            if pstate & PSTATE_AARCH32 != 0 {
-                msr!("SPSR_EL2", advance_it_state(pstate));
-            }
-            // Bits 11:10 are BTYPE, which every executed instruction clears (AArch64 only).
-            else if pstate & PSTATE_BTYPE != 0 {
-                msr!("SPSR_EL2", pstate & !PSTATE_BTYPE);
-            }
-            msr!("ELR_EL2", mrs!("ELR_EL2").wrapping_add(self.step));
-            self.step = 0;
-        }
+        msr!("ELR_EL2", mrs!("ELR_EL2").wrapping_add(4));
     }
 
     fn inject_fault(&mut self, fault: GuestFault) {
         let cause = self.abandon_deferred().unwrap_or_else(Cause::last);
-        self.step = 0;
         self.take_exception(fault, cause);
     }
 
@@ -265,71 +257,6 @@ const fn advance_it_state(pstate: u64) -> u64 {
     pstate & !(3 << 25 | 0x3f << 10) | (next & 3) << 25 | (next >> 2) << 10
 }
 
-/// The handler of a vCPU that is not running.
-unsafe extern "C" fn nobody(_: *mut Aarch64VCpu, _: *mut ()) -> Next {
-    Next::Leave
-}
-
-/// The vCPU and the handler that `run_with` left behind two pointers.
-///
-/// # Safety
-/// Only the vectors' functions call it, with what `run_with` put into the vCPU.
-#[inline(always)]
-unsafe fn running<'a, H>(
-    vcpu: *mut Aarch64VCpu,
-    data: *mut (),
-) -> (&'a mut Aarch64VCpu, &'a mut H) {
-    // SAFETY: `run_with` owns the vCPU and does not touch it until `enter_guest` returns.
-    let vcpu = unsafe { &mut *vcpu };
-    // SAFETY: `run_with` keeps the handler where this points until `enter_guest` returns.
-    let handler = unsafe { &mut *data.cast::<H>() };
-    (vcpu, handler)
-}
-
-unsafe extern "C" fn on_synchronous<H: ExitHandler<Aarch64VCpu>>(
-    vcpu: *mut Aarch64VCpu,
-    data: *mut (),
-) -> Next {
-    // SAFETY: called by a vector.
-    let (vcpu, handler) = unsafe { running::<H>(vcpu, data) };
-    let resume = vcpu.synchronous_exit(handler, Syndrome(mrs!("ESR_EL2")));
-    vcpu.next(handler, resume)
-}
-
-unsafe extern "C" fn on_interrupt<H: ExitHandler<Aarch64VCpu>>(
-    vcpu: *mut Aarch64VCpu,
-    data: *mut (),
-) -> Next {
-    // SAFETY: called by a vector.
-    let (vcpu, handler) = unsafe { running::<H>(vcpu, data) };
-    let resume = handler.external_interrupt(vcpu, u64::from(gic::v3::pending()));
-    if resume == Resume::No { Next::Leave } else { Next::Enter }
-}
-
-/// The same on a host with a GICv2.
-unsafe extern "C" fn on_interrupt_of_gicv2<H: ExitHandler<Aarch64VCpu>>(
-    vcpu: *mut Aarch64VCpu,
-    data: *mut (),
-) -> Next {
-    // SAFETY: called by a vector.
-    let (vcpu, handler) = unsafe { running::<H>(vcpu, data) };
-    let resume = handler.external_interrupt(vcpu, gic::GICV2 | u64::from(gic::v2::pending()));
-    if resume == Resume::No { Next::Leave } else { Next::Enter }
-}
-
-/// A physical SError while the guest ran is the guest's: it takes a virtual one.
-#[cold]
-unsafe extern "C" fn on_error<H: ExitHandler<Aarch64VCpu>>(
-    vcpu: *mut Aarch64VCpu,
-    data: *mut (),
-) -> Next {
-    // SAFETY: called by a vector.
-    let (vcpu, handler) = unsafe { running::<H>(vcpu, data) };
-    msr!("HCR_EL2", mrs!("HCR_EL2") | HCR_VSE);
-    let resume = handler.handle(vcpu, AxVCpuExitReason::Nothing);
-    vcpu.next(handler, resume)
-}
-
 // SAFETY: `handler_data` is used only while `run_with` runs, on the CPU it runs on.
 unsafe impl Send for Aarch64VCpu {}
 
@@ -337,12 +264,8 @@ impl Aarch64VCpu {
     /// Enters the guest and calls `handler` at every exit until it says to leave.
     #[inline]
     fn run_with<H: ExitHandler<Self>>(&mut self, handler: &mut H) {
-        self.ctx.is_newer = false;
-        self.exit_fns = ExitFns {
-            synchronous: on_synchronous::<H>,
-            interrupt: if gic::is_v2() { on_interrupt_of_gicv2::<H> } else { on_interrupt::<H> },
-            error: on_error::<H>,
-        };
+        self.ctx.unusual = 0;
+        self.exits = exits_of(handler);
         self.handler_data = (&raw mut *handler).cast();
         let vcpu: *mut Self = self;
         // SAFETY: the trait demands a bound vCPU; handler and data fit each other and outlive the call.
@@ -350,33 +273,23 @@ impl Aarch64VCpu {
         self.handler_data = core::ptr::null_mut();
     }
 
-    /// Hands on the accesses that are left of an instruction that makes several: it is done whole, so
-    /// that what leaving was asked for waits until then.
+    /// The end of an instruction that is one of several accesses, of AArch32, or the target of a branch.
     #[cold]
     #[inline(never)]
-    fn run_deferred<H: ExitHandler<Self>>(&mut self, handler: &mut H, resume: Resume) -> Resume {
-        let mut resume = resume;
-        while let Some(access) = self.deferred_access() {
-            resume = handler.handle(self, access);
+    fn finish_unusual(&mut self, pstate: u64) {
+        if self.ctx.unusual & DEFERRED != 0 && self.finish_deferred() {
+            return;
         }
-        resume
-    }
-
-    /// What a vector does after its exit was handled.
-    #[inline(always)]
-    fn next<H: ExitHandler<Self>>(&mut self, handler: &mut H, resume: Resume) -> Next {
-        let mut resume = resume;
-        if self.deferred.is_some() {
-            resume = self.run_deferred(handler, resume);
+        let mut bytes = 4;
+        if pstate & PSTATE_AARCH32 != 0 {
+            bytes = Syndrome(mrs!("ESR_EL2")).instruction_bytes();
+            msr!("SPSR_EL2", advance_it_state(pstate));
         }
-        if resume == Resume::No {
-            return Next::Leave;
+        // Bits 11:10 are BTYPE, which every executed instruction clears (AArch64 only).
+        else if pstate & PSTATE_BTYPE != 0 {
+            msr!("SPSR_EL2", pstate & !PSTATE_BTYPE);
         }
-        if self.ctx.is_newer {
-            self.ctx.is_newer = false;
-            return Next::EnterAnew;
-        }
-        Next::Enter
+        msr!("ELR_EL2", mrs!("ELR_EL2").wrapping_add(bytes));
     }
 
     /// Register `index`; 31 reads as zero.
@@ -425,57 +338,9 @@ impl Aarch64VCpu {
         }
     }
 
+    /// An access that its syndrome describes.
     #[inline(always)]
-    fn synchronous_exit<H: ExitHandler<Self>>(
-        &mut self,
-        handler: &mut H,
-        syndrome: Syndrome,
-    ) -> Resume {
-        self.step = syndrome.instruction_bytes();
-        match syndrome.class() {
-            Class::DataAbort => self.data_abort(handler, syndrome),
-            Class::Hvc => {
-                self.step = 0;
-                self.call(handler, syndrome)
-            }
-            Class::SystemRegister => self.system_register(handler, syndrome.iss()),
-            Class::Smc => self.call(handler, syndrome),
-            Class::Wait if syndrome.is_wfi() => handler.handle(self, AxVCpuExitReason::Halt),
-            Class::Wait => {
-                self.finish();
-                handler.handle(self, AxVCpuExitReason::Nothing)
-            }
-            Class::InstructionAbort => {
-                let exit = self.instruction_abort(syndrome);
-                handler.handle(self, exit)
-            }
-            Class::Absent => handler.handle(self, AxVCpuExitReason::Fault(GuestFault::Undefined)),
-        }
-    }
-
-    /// HVC #0 and SMC #0 are calls (SMC Calling Convention, DEN 0028); other immediates do not exist.
-    #[inline(always)]
-    fn call<H: ExitHandler<Self>>(&mut self, handler: &mut H, syndrome: Syndrome) -> Resume {
-        if syndrome.immediate() != 0 {
-            return handler.handle(self, AxVCpuExitReason::Fault(GuestFault::Undefined));
-        }
-        let [nr, a1, a2, a3, a4, a5, a6, ..] = self.ctx.gpr;
-        handler.hypercall(self, nr, [a1, a2, a3, a4, a5, a6])
-    }
-
-    #[inline(always)]
-    fn data_abort<H: ExitHandler<Self>>(&mut self, handler: &mut H, syndrome: Syndrome) -> Resume {
-        if syndrome.is_described_translation_fault() {
-            let addr = fault_address(mrs!("FAR_EL2"));
-            let access = syndrome.described_access();
-            return self.access_exit(handler, addr, access, syndrome.is_write());
-        }
-        let exit = self.other_data_abort(syndrome);
-        handler.handle(self, exit)
-    }
-
-    #[inline(always)]
-    fn access_exit<H: ExitHandler<Self>>(
+    pub(crate) fn access_exit<H: ExitHandler<Self>>(
         &mut self,
         handler: &mut H,
         addr: GuestPhysAddr,

@@ -9,32 +9,47 @@
 //! | 0 | the address of the vCPU |
 //! | 16 | the host's X19 to X30, for leaving |
 //!
-//! An exit saves all general registers. Going back restores those that a called function may change (X0 to
-//! X18 and X30); the others still hold the guest's values, unless the handler has given them new ones.
+//! An exit saves what a called function may change (X0 to X18 and X30), and going back restores it. X19 to X29 still hold
+//! the guest's values then, unless the handler has given them new ones. They too are saved before what may look at them is
+//! called, and when the guest is left.
+
+use axvcpu::Resume;
 
 use crate::Aarch64VCpu;
 use core::mem::offset_of;
 
-/// What the exit handler wants done.
+/// What the exit handler wants done. Bit 0: the guest is entered again, else `enter_guest` returns. Bit 1: the handler has
+/// written registers above X18, so that what is in memory is newer than what is in the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-pub(crate) enum Next {
+#[repr(transparent)]
+pub(crate) struct Next(usize);
+
+impl Next {
     /// `enter_guest` returns.
-    Leave = 0,
-    /// The guest goes on.
-    Enter = 1,
-    /// The guest goes on with all general registers taken from memory.
-    EnterAnew = 2,
+    pub(crate) const LEAVE: Self = Self(Resume::No as usize);
+
+    /// As the handler wants it, where it has written no register above X18.
+    #[inline(always)]
+    pub(crate) const fn of(resume: Resume) -> Self {
+        Self(resume as usize)
+    }
+
+    /// The same where it has.
+    pub(crate) const fn of_newer(resume: Resume) -> Self {
+        Self(resume as usize | 2)
+    }
 }
 
-/// Called by a vector: the vCPU, and what it holds as its handler's data.
-pub(crate) type ExitFn = unsafe extern "C" fn(*mut Aarch64VCpu, *mut ()) -> Next;
+// The assembly takes it for granted.
+const _: () = assert!(Resume::No as usize == 0 && Resume::Yes as usize == 1);
 
-/// What each lower-EL vector calls, in this order.
+/// Called by a vector: the vCPU, what it holds as its handler's data, and for a synchronous exit ESR_EL2.
+pub(crate) type ExitFn = unsafe extern "C" fn(*mut Aarch64VCpu, *mut (), u64) -> Next;
+
+/// What the vectors call: for a synchronous exit the function of its exception class.
 #[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct ExitFns {
-    pub(crate) synchronous: ExitFn,
+pub(crate) struct ExitTable {
+    pub(crate) synchronous: [ExitFn; 64],
     pub(crate) interrupt: ExitFn,
     pub(crate) error: ExitFn,
 }
@@ -56,25 +71,23 @@ axle_enter_guest:
     str     x0, [sp]
     mov     x2, sp
     str     x2, [x0, #{STACK}]
-    mov     x1, x0
-axle_enter_anew:
-    ldp     x18, x19, [x1, #144]
-    ldp     x20, x21, [x1, #160]
-    ldp     x22, x23, [x1, #176]
-    ldp     x24, x25, [x1, #192]
-    ldp     x26, x27, [x1, #208]
-    ldp     x28, x29, [x1, #224]
+axle_enter_newer:
+    ldr     x19, [x0, #152]
+    ldp     x20, x21, [x0, #160]
+    ldp     x22, x23, [x0, #176]
+    ldp     x24, x25, [x0, #192]
+    ldp     x26, x27, [x0, #208]
+    ldp     x28, x29, [x0, #224]
     b       axle_enter
 
     // After the handler: X0 says what is next, X19 to X29 are the guest's.
     .p2align 6
 axle_next:
     cbz     x0, axle_leave
-    ldr     x1, [sp]
-    tbnz    x0, #1, axle_enter_anew
-    ldr     x18, [x1, #144]
+    tbnz    x0, #1, axle_newer
+    ldr     x0, [sp]
 axle_enter:
-    mov     sp, x1
+    mov     sp, x0
     ldp     x2, x3, [sp, #16]
     ldp     x4, x5, [sp, #32]
     ldp     x6, x7, [sp, #48]
@@ -83,6 +96,7 @@ axle_enter:
     ldp     x12, x13, [sp, #96]
     ldp     x14, x15, [sp, #112]
     ldp     x16, x17, [sp, #128]
+    ldr     x18, [sp, #144]
     ldr     x30, [sp, #240]
     ldp     x0, x1, [sp]
     eret
@@ -90,7 +104,19 @@ axle_enter:
     dsb     nsh
     isb
 
+axle_newer:
+    tbz     x0, #0, axle_host
+    ldr     x0, [sp]
+    b       axle_enter_newer
+
 axle_leave:
+    ldr     x1, [sp]
+    stp     x20, x21, [x1, #160]
+    stp     x22, x23, [x1, #176]
+    stp     x24, x25, [x1, #192]
+    stp     x26, x27, [x1, #208]
+    stp     x28, x29, [x1, #224]
+axle_host:
     ldp     x19, x20, [sp, #16]
     ldp     x21, x22, [sp, #32]
     ldp     x23, x24, [sp, #48]
@@ -133,8 +159,7 @@ axle_own_error:
     b       axle_host_\slot
     .endm
 
-    .macro FROM_GUEST vector
-    .p2align 7
+    .macro SAVE_CHANGING
     stp     x0, x1, [sp]
     stp     x2, x3, [sp, #16]
     stp     x4, x5, [sp, #32]
@@ -145,18 +170,54 @@ axle_own_error:
     stp     x14, x15, [sp, #112]
     stp     x16, x17, [sp, #128]
     stp     x18, x19, [sp, #144]
+    str     x30, [sp, #240]
+    .endm
+
+    .macro SAVE_KEPT
     stp     x20, x21, [sp, #160]
     stp     x22, x23, [sp, #176]
     stp     x24, x25, [sp, #192]
     stp     x26, x27, [sp, #208]
     stp     x28, x29, [sp, #224]
-    str     x30, [sp, #240]
+    .endm
+
+    // X9: the function.
+    .macro CALL
     ldp     x1, x8, [sp, #{DATA}]
-    ldr     x9, [sp, #{FNS} + 8 * \vector]
     mov     x0, sp
     mov     sp, x8
     adr     x30, axle_next
     br      x9
+    .endm
+
+    .macro SYNCHRONOUS
+    .p2align 7
+    SAVE_CHANGING
+    mrs     x2, esr_el2
+    // Bit 1 of the class: HVC, SMC and others whose handlers look at no register above X17.
+    tbnz    w2, #27, 1f
+    SAVE_KEPT
+1:  lsr     w9, w2, #26
+    ldr     x10, [sp, #{EXITS}]
+    ldr     x9, [x10, x9, lsl #3]
+    CALL
+    .endm
+
+    .macro INTERRUPT
+    .p2align 7
+    SAVE_CHANGING
+    ldr     x10, [sp, #{EXITS}]
+    ldr     x9, [x10, #{INTERRUPT}]
+    CALL
+    .endm
+
+    .macro SERROR
+    .p2align 7
+    SAVE_CHANGING
+    SAVE_KEPT
+    ldr     x10, [sp, #{EXITS}]
+    ldr     x9, [x10, #{ERROR}]
+    CALL
     .endm
 
     // The hypervisor's own fault: keep every register, tell the hypervisor.
@@ -210,18 +271,20 @@ axle_vectors:
     TO_HOST fiq
     .p2align 7
     b       axle_own_error
-    FROM_GUEST 0
-    FROM_GUEST 1
-    FROM_GUEST 1
-    FROM_GUEST 2
-    FROM_GUEST 0
-    FROM_GUEST 1
-    FROM_GUEST 1
-    FROM_GUEST 2
+    SYNCHRONOUS
+    INTERRUPT
+    INTERRUPT
+    SERROR
+    SYNCHRONOUS
+    INTERRUPT
+    INTERRUPT
+    SERROR
     "#,
     STACK = const offset_of!(Aarch64VCpu, host_stack_top),
     DATA = const offset_of!(Aarch64VCpu, handler_data),
-    FNS = const offset_of!(Aarch64VCpu, exit_fns),
+    EXITS = const offset_of!(Aarch64VCpu, exits),
+    INTERRUPT = const offset_of!(ExitTable, interrupt),
+    ERROR = const offset_of!(ExitTable, error),
 );
 
 // The assembly takes these for granted.
@@ -252,7 +315,7 @@ pub(crate) fn consume_error() {
 ///
 /// # Safety
 /// Interrupts must be masked and the rest of the guest's state loaded, as `AxArchVCpu::bind` leaves it.
-/// The vCPU's `exit_fns` must be callable with its `handler_data` until this returns.
+/// The functions of the vCPU's `exits` must be callable with its `handler_data` until this returns.
 #[inline]
 pub(crate) unsafe fn enter_guest(vcpu: *mut Aarch64VCpu) {
     #[cfg(target_arch = "aarch64")]

@@ -40,4 +40,4 @@ pub use lr::{from_gich, to_gich};
 pub use port::{Kick, ListRegisters};
 pub use sgi::affinity;
 pub use timer::TIMER_PPI;
-pub use vgic::{Vgic, VgicConfig, VgicError};
+pub use vgic::{Doorbell, Vgic, VgicConfig, VgicError};

@@ -167,8 +167,7 @@ impl State {
     /// Before the loaded `vcpu` runs on: follows changed settings, then lists what waits, displacing what is weaker.
     pub(crate) fn flush(&mut self, vcpu: usize, lrs: &impl ListRegisters, out: &mut Outbox) {
         let Some(owner) = self.vcpus.get_mut(vcpu).filter(|v| v.loaded) else { return };
-        let recheck = (owner.recheck | owner.again) & owner.used;
-        (owner.recheck, owner.again) = (0, 0);
+        let recheck = core::mem::take(&mut owner.recheck) & owner.used;
         if owner.timer_stale {
             self.apply_timer(vcpu, lrs);
         }
@@ -307,7 +306,7 @@ impl State {
             return;
         };
         owner.loaded = false;
-        (owner.recheck, owner.again) = (0, 0);
+        owner.recheck = 0;
         let (used, crowded) = (owner.used, core::mem::take(&mut owner.crowded));
         for slot in ones(u64::from(used)) {
             let slot = slot as usize;
@@ -330,7 +329,7 @@ impl State {
             return;
         };
         owner.loaded = true;
-        (owner.recheck, owner.again) = (0, 0);
+        owner.recheck = 0;
         let (used, saved) = (owner.used, owner.saved);
         for slot in ones(u64::from(slots)) {
             let slot = slot as usize;

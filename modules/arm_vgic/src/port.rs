@@ -1,5 +1,7 @@
 //! What the virtual GIC is given: list registers below, a way to reach vCPUs above.
 
+use crate::lr::{PENDING, STATE};
+
 /// The virtual interface control registers (ICH_*_EL2) and the redistributor of the CPU this code runs on.
 ///
 /// Stateless: while an exit of vCPU v is handled, or v is being loaded or saved, they are v's. List register 0 is the
@@ -13,6 +15,17 @@ pub trait ListRegisters: Send + Sync {
 
     /// Writes ICH_LR`n`_EL2, `n` below [`Self::count`].
     fn write(&self, n: usize, value: u64);
+
+    /// Sets the pending bit of ICH_LR`n`_EL2, `n` below [`Self::count`], if it is neither pending nor active; whether it
+    /// did.
+    fn pend_if_empty(&self, n: usize) -> bool {
+        let value = self.read(n);
+        let empty = value & STATE == 0;
+        if empty {
+            self.write(n, value | PENDING);
+        }
+        empty
+    }
 
     /// ICH_HCR_EL2.NPIE: a maintenance interrupt when no list register is pending any more.
     fn set_maintenance(&self, no_pending: bool);
@@ -31,8 +44,9 @@ pub trait ListRegisters: Send + Sync {
 
 /// Makes a vCPU notice that its interrupts changed.
 ///
-/// Called without the virtual GIC's lock, after the vCPU's [`needs_flush`](crate::Vgic::needs_flush) was set.
+/// Called without the virtual GIC's lock, after the vCPU's [`Doorbell`](crate::Doorbell) has rung.
 pub trait Kick: Send + Sync {
-    /// Running elsewhere: a physical IPI; asleep: to the run queue; running here or powered off: nothing.
+    /// Running elsewhere: a physical IPI; asleep: to the run queue; running here or powered off: nothing. Looks where the
+    /// vCPU is behind a sequentially consistent fence, which pairs with the one at [`Doorbell::has_rung`](crate::Doorbell).
     fn kick(&self, vcpu: usize);
 }

@@ -3,25 +3,27 @@
 use crate::{
     ListRegisters,
     bits::ones,
-    lr::{PENDING, STATE},
+    outbox::Outbox,
     state::{MAX_LIST_REGISTERS, State},
 };
 
 impl State {
-    /// Before the loaded `vcpu` runs on: lists what waits. False when [`Self::flush`] has to, because settings changed
-    /// or list registers are short.
+    /// Before the loaded `vcpu` runs on: lists what waits, and the SGIs in the mask `sgis` that others have sent it. False
+    /// when [`Self::flush`] has to, because settings changed or list registers are short.
     #[inline]
-    pub(crate) fn flush_simple(&mut self, vcpu: usize, lrs: &impl ListRegisters) -> bool {
-        let Some(owner) = self.vcpus.get_mut(vcpu).filter(|v| v.loaded) else { return true };
-        let again = core::mem::take(&mut owner.again) & owner.used;
-        for slot in ones(u64::from(again)) {
-            if !self.pend_again(vcpu, slot as usize, lrs)
-                && let Some(owner) = self.vcpus.get_mut(vcpu)
-            {
-                owner.recheck |= 1 << slot;
+    pub(crate) fn flush_simple(
+        &mut self,
+        vcpu: usize,
+        sgis: u32,
+        lrs: &impl ListRegisters,
+    ) -> bool {
+        for n in ones(u64::from(sgis)) {
+            if !self.pend_listed(vcpu, n, lrs) && !self.pend_free(vcpu, n, lrs) {
+                // Its place is found below, or by the thorough way.
+                self.pend_private(vcpu, n, &mut Outbox::default());
             }
         }
-        let Some(owner) = self.vcpus.get(vcpu) else { return true };
+        let Some(owner) = self.vcpus.get(vcpu).filter(|v| v.loaded) else { return true };
         if owner.timer_stale || owner.crowded || owner.recheck != 0 {
             return false;
         }
@@ -45,30 +47,35 @@ impl State {
         false
     }
 
-    /// Makes SGI `n` of `vcpu`, which this exit is of, pending in a list register, if that is simple; otherwise false,
-    /// and the caller does it the long way.
-    #[inline]
-    pub(crate) fn pend_here(&mut self, vcpu: usize, n: u32, lrs: &impl ListRegisters) -> bool {
+    /// Makes SGI `n` of `vcpu`, which is loaded here, pending in the list register it has, if it has one that is neither
+    /// pending nor active; otherwise false, and nothing has changed.
+    #[inline(always)]
+    pub(crate) fn pend_listed(&mut self, vcpu: usize, n: u32, lrs: &impl ListRegisters) -> bool {
+        let mask = 1 << (n & 15);
+        let Some(bank) = self.banks.get_mut(vcpu) else {
+            return false;
+        };
+        if bank.listed & mask == 0 {
+            return false;
+        }
+        // If its settings have changed since, `recheck` says so, and the doorbell has rung.
+        let (_, slot) = bank.place(n & 15);
+        let done = lrs.pend_if_empty(slot);
+        if done {
+            bank.relist(mask);
+        }
+        done
+    }
+
+    /// The same in a list register that is free.
+    fn pend_free(&mut self, vcpu: usize, n: u32, lrs: &impl ListRegisters) -> bool {
         let mask = 1 << n;
         let Self { banks, vcpus, slots, groups } = self;
         let (Some(bank), Some(owner)) = (banks.get_mut(vcpu), vcpus.get(vcpu)) else {
             return false;
         };
-        if !owner.loaded {
-            return false;
-        }
-        if bank.listed & mask != 0 {
-            let (_, slot) = bank.place(n);
-            let value = lrs.read(slot);
-            let done = value & STATE == 0 && owner.recheck >> slot & 1 == 0;
-            if done {
-                bank.relist(mask);
-                lrs.write(slot, value | PENDING);
-            }
-            return done;
-        }
         let free = *slots & !owner.used;
-        let open = bank.open(*groups) & !bank.active & mask != 0;
+        let open = bank.open(*groups) & !bank.active & !bank.listed & mask != 0;
         if free == 0 || !open || !owner.queue.is_empty() {
             return false;
         }
@@ -76,28 +83,6 @@ impl State {
         let slot = free.trailing_zeros() as usize;
         let value = self.enlist((vcpu, slot), vcpu, n);
         lrs.write(slot, value);
-        true
-    }
-
-    /// The SGI in list register `slot` of the loaded `vcpu` was latched once more. If the guest is done with it and its
-    /// settings did not change, the list register needs its pending bit and nothing else; otherwise false.
-    #[inline]
-    fn pend_again(&mut self, vcpu: usize, slot: usize, lrs: &impl ListRegisters) -> bool {
-        let Some(owner) = self.vcpus.get(vcpu) else { return false };
-        let value = lrs.read(slot);
-        if owner.recheck >> slot & 1 != 0 || value & STATE != 0 {
-            return false;
-        }
-        let Some(&(index, n)) = owner.listing.get(slot) else { return false };
-        let Some(bank) = self.banks.get_mut(index) else { return false };
-        let mask = 1 << n;
-        if bank.latch & mask == 0 {
-            // The list register was given to another interrupt since.
-            return true;
-        }
-        bank.latch &= !mask;
-        bank.relist(mask);
-        lrs.write(slot, value | PENDING);
         true
     }
 }

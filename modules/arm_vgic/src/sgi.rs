@@ -41,6 +41,15 @@ impl Sgi {
     }
 }
 
+/// The INTID field of ICC_SGI1R_EL1.
+pub(crate) const INTID: u64 = 0xf << 24;
+
+/// What vCPU `index` writes to ICC_SGI1R_EL1 to send itself SGI 0.
+pub(crate) const fn to_self(index: usize) -> u64 {
+    let affinity = affinity(index);
+    (affinity >> 8) << 16 | 1 << (affinity & 0xf)
+}
+
 /// A mask of `vcpus` vCPUs, 1 to 64.
 pub(crate) fn all_of(vcpus: usize) -> u64 {
     u64::MAX >> (64 - vcpus.clamp(1, 64))
@@ -58,6 +67,14 @@ mod tests {
         }
         for absent in [16, 0xff, 0x01_0000, 0x0410, 0xff00] {
             assert_eq!(vcpu_at(absent, 64), None, "{absent:#x}");
+        }
+    }
+
+    #[test]
+    fn what_a_vcpu_writes_for_itself_means_itself() {
+        for index in 0..64 {
+            let sgi = Sgi::decode(to_self(index) | 9 << 24, index, all_of(64));
+            assert_eq!(sgi, Sgi { intid: 9, targets: 1 << index });
         }
     }
 

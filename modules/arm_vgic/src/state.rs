@@ -22,10 +22,9 @@ pub(crate) struct Vcpu {
     pub(crate) queue: ReadyQueue,
     /// General list registers that are in use, one bit each.
     pub(crate) used: u16,
-    /// Of those, the ones whose interrupt's settings changed, to be seen to before the guest runs on.
+    /// Of those, the ones whose interrupt's settings changed or that became pending once more, to be seen to before the
+    /// guest runs on.
     pub(crate) recheck: u16,
-    /// The ones whose interrupt became pending once more.
-    pub(crate) again: u16,
     /// The interrupt in each list register in use: index of its bank, and its bit.
     pub(crate) listing: [(usize, u32); MAX_LIST_REGISTERS],
     /// Whether the hardware's list registers are this vCPU's.
@@ -46,7 +45,6 @@ impl Vcpu {
             queue: ReadyQueue::new(words),
             used: 0,
             recheck: 0,
-            again: 0,
             listing: [(0, 0); MAX_LIST_REGISTERS],
             loaded: false,
             saved: [0; MAX_LIST_REGISTERS],
@@ -181,7 +179,7 @@ impl State {
             // In the list register of a vCPU that is not loaded it is active, and its latch waits.
             if owner.loaded {
                 let (_, slot) = bank.place(n);
-                owner.again |= 1 << slot;
+                owner.recheck |= 1 << slot;
                 out.kick(vcpu);
             }
         } else if bank.ready(*groups) & !bank.queued & mask != 0 {

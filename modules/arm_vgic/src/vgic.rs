@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, sync::Arc};
 use core::{
     fmt,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering, fence},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 use axdevice::{Device, InterruptLine};
@@ -11,13 +11,13 @@ use kspin::SpinNoIrq;
 
 use crate::{
     Kick, ListRegisters,
-    bits::{ones, vcpu_bit},
+    bits::{low, ones, vcpu_bit},
     gicd::{self, Distributor},
     gicr::Redistributors,
     gicv2::{self, Gicv2Distributor},
     outbox::Outbox,
     registers::BitRegister,
-    sgi::{Sgi, all_of},
+    sgi::{self, Sgi, all_of},
     state::{Architecture, MAX_LIST_REGISTERS, State},
     timer::TIMER_PPI,
 };
@@ -61,9 +61,58 @@ impl core::error::Error for VgicError {}
 
 /// What the exit path of one vCPU reads without the lock. On cache lines of its own, because other CPUs write it.
 #[repr(align(128))]
-struct Doorbell {
-    attend: AtomicBool,
+pub struct Doorbell {
+    /// [`ATTEND`], and the SGIs 0 to 15 that were sent to the vCPU and that the state does not know yet, one bit each.
+    calls: AtomicU32,
     timer_lr: AtomicU64,
+    /// What the vCPU writes to ICC_SGI1R_EL1 to send itself SGI 0.
+    to_self: u64,
+}
+
+/// The state has something for the vCPU.
+const ATTEND: u32 = 1 << 31;
+
+impl Doorbell {
+    fn new(vcpu: usize, architecture: Architecture) -> Self {
+        Self {
+            calls: AtomicU32::new(ATTEND),
+            timer_lr: AtomicU64::new(0),
+            to_self: match architecture {
+                // It has no such register.
+                Architecture::V2 => u64::MAX,
+                Architecture::V3 => sgi::to_self(vcpu),
+            },
+        }
+    }
+
+    /// Stops ringing, and gives why it rang. Before the lock is taken: what changes after this rings anew.
+    fn answer(&self) -> u32 {
+        self.calls.swap(0, Ordering::AcqRel)
+    }
+
+    /// Takes the SGIs that the state does not know, and goes on ringing.
+    fn take_sgis(&self) -> u32 {
+        match self.calls.load(Ordering::Acquire) & !ATTEND {
+            0 => 0,
+            sgis => self.calls.fetch_and(!sgis, Ordering::AcqRel) & sgis,
+        }
+    }
+
+    /// Whether [`Vgic::flush`] has anything to do for the vCPU. One load.
+    ///
+    /// Who publishes that the vCPU is about to run, for [`Kick`] to see, does so first and puts a sequentially
+    /// consistent fence between: either the kick finds it running or this finds the change.
+    #[inline(always)]
+    pub fn has_rung(&self) -> bool {
+        self.calls.load(Ordering::Relaxed) != 0
+    }
+
+    /// What to write to list register 0 when the physical timer interrupt of the vCPU was acknowledged; 0 when it must
+    /// not be delivered. One load.
+    #[inline(always)]
+    pub fn timer_lr(&self) -> u64 {
+        self.timer_lr.load(Ordering::Relaxed)
+    }
 }
 
 /// The virtual GIC of one VM.
@@ -118,10 +167,9 @@ impl<L: ListRegisters + 'static> Vgic<L> {
         }
         let count = lrs.count().clamp(1, MAX_LIST_REGISTERS);
         let slots = (u16::MAX >> (MAX_LIST_REGISTERS - count)) & !1;
-        let doorbell = |_| Doorbell { attend: AtomicBool::new(true), timer_lr: AtomicU64::new(0) };
         Ok(Arc::new(Self {
             state: SpinNoIrq::new(State::new(vcpus, spis, slots, architecture)),
-            doorbells: (0..vcpus).map(doorbell).collect(),
+            doorbells: (0..vcpus).map(|vcpu| Doorbell::new(vcpu, architecture)).collect(),
             typer,
             reach: if architecture == Architecture::V3 { all_of(vcpus) } else { 0 },
             config,
@@ -168,7 +216,7 @@ impl<L: ListRegisters> Vgic<L> {
         drop(old);
         for doorbell in &self.doorbells {
             doorbell.timer_lr.store(0, Ordering::Relaxed);
-            doorbell.attend.store(true, Ordering::Release);
+            doorbell.calls.store(ATTEND, Ordering::Release);
         }
     }
 
@@ -212,42 +260,71 @@ impl<L: ListRegisters> Vgic<L> {
         }
     }
 
+    /// The most frequent write of ICC_SGI1R_EL1: an SGI that vCPU `from`, whose exit this is, sends itself, and that it has
+    /// had before. False if the write means something else; nothing is done then.
+    #[inline(always)]
+    pub fn send_to_self(&self, from: usize, doorbell: &Doorbell, icc_sgi1r: u64) -> bool {
+        doorbell.to_self == icc_sgi1r & !sgi::INTID
+            && self.state.lock().pend_listed(from, low(icc_sgi1r >> 24), &self.lrs)
+    }
+
     /// A write of ICC_SGI1R_EL1 by vCPU `from`, whose exit this is. Targets that do not exist are ignored.
-    #[inline]
+    ///
+    /// The SGI is left with each target. Whether and where it is pending is found out by who runs the target.
+    #[inline(always)]
     pub fn send_sgi(&self, from: usize, icc_sgi1r: u64) {
         let Sgi { intid, targets } = Sgi::decode(icc_sgi1r, from, self.reach);
-        if targets == vcpu_bit(from) && self.state.lock().pend_here(from, intid, &self.lrs) {
-            return;
+        for vcpu in ones(targets) {
+            let vcpu = vcpu as usize;
+            let Some(doorbell) = self.doorbells.get(vcpu) else { return };
+            let sgi = 1 << intid;
+            // If it was sent before and is not seen yet, whoever sent it kicks.
+            if doorbell.calls.fetch_or(sgi, Ordering::AcqRel) & sgi == 0 && vcpu != from {
+                self.kick.kick(vcpu);
+            }
         }
-        self.send(intid, targets, from);
     }
 
-    #[inline(never)]
-    fn send(&self, sgi: u32, targets: u64, from: usize) {
-        self.change(from, |state, out| {
-            ones(targets).for_each(|target| state.pend_private(target as usize, sgi, out));
-        });
+    /// Makes state of the SGIs that were sent to `vcpu`.
+    fn collect(&self, vcpu: usize) {
+        self.pend_sgis(vcpu, self.doorbells.get(vcpu).map_or(0, Doorbell::take_sgis));
     }
 
-    /// Whether [`Self::flush`] has anything to do for `vcpu`. One load.
-    ///
-    /// Who publishes that `vcpu` is about to run, for [`Kick`] to see, does so first and puts a sequentially
-    /// consistent fence between: either the kick finds it running or this finds the change.
-    #[inline]
-    pub fn needs_flush(&self, vcpu: usize) -> bool {
-        self.doorbells.get(vcpu).is_some_and(|doorbell| doorbell.attend.load(Ordering::Acquire))
+    fn pend_sgis(&self, vcpu: usize, sgis: u32) {
+        if sgis != 0 {
+            self.change(vcpu, |state, out| {
+                ones(u64::from(sgis)).for_each(|n| state.pend_private(vcpu, n, out));
+            });
+        }
     }
 
-    /// What [`Self::needs_flush`] looks at, for whoever looks at every exit.
-    pub fn doorbell(&self, vcpu: usize) -> Option<&AtomicBool> {
-        self.doorbells.get(vcpu).map(|doorbell| &doorbell.attend)
+    /// What the exits of `vcpu` look at.
+    pub fn doorbell(&self, vcpu: usize) -> Option<&Doorbell> {
+        self.doorbells.get(vcpu)
     }
 
     /// Lists what is deliverable, before the loaded `vcpu` enters the guest; also all there is to do at a maintenance
     /// interrupt after [`Self::sync`]. With interrupts masked.
     pub fn flush(&self, vcpu: usize) {
-        self.attending(vcpu);
-        if !self.state.lock().flush_simple(vcpu, &self.lrs) {
+        if let Some(doorbell) = self.doorbells.get(vcpu) {
+            self.flush_rung(vcpu, doorbell);
+        }
+    }
+
+    /// The same for who has the doorbell of `vcpu` at hand.
+    #[inline(always)]
+    pub fn flush_rung(&self, vcpu: usize, doorbell: &Doorbell) {
+        let calls = doorbell.answer();
+        let is_sgi = calls & ATTEND == 0 && calls.is_power_of_two();
+        if is_sgi && self.state.lock().pend_listed(vcpu, calls.trailing_zeros(), &self.lrs) {
+            return;
+        }
+        self.flush_calls(vcpu, calls & !ATTEND);
+    }
+
+    #[inline(never)]
+    fn flush_calls(&self, vcpu: usize, sgis: u32) {
+        if !self.state.lock().flush_simple(vcpu, sgis, &self.lrs) {
             self.flush_thorough(vcpu);
         }
     }
@@ -261,17 +338,10 @@ impl<L: ListRegisters> Vgic<L> {
     }
 
     /// Reads back what the guest did to the list registers of the loaded `vcpu`. At a maintenance interrupt: what it
-    /// makes deliverable sets [`Self::needs_flush`].
+    /// makes deliverable rings its [`Doorbell`].
     #[inline(never)]
     pub fn sync(&self, vcpu: usize) {
         self.change(vcpu, |state, out| state.sync(vcpu, &self.lrs, out));
-    }
-
-    /// What to write to list register 0 when the physical timer interrupt of `vcpu` was acknowledged; 0 when it must
-    /// not be delivered. One load.
-    #[inline]
-    pub fn timer_lr(&self, vcpu: usize) -> u64 {
-        self.doorbells.get(vcpu).map_or(0, |doorbell| doorbell.timer_lr.load(Ordering::Relaxed))
     }
 
     /// Takes the interrupts of `vcpu` out of this CPU's list registers. It must be loaded here.
@@ -281,7 +351,8 @@ impl<L: ListRegisters> Vgic<L> {
 
     /// Makes this CPU's list registers those of `vcpu`, flushed, and moves the timer's physical interrupt with it.
     pub fn load(&self, vcpu: usize) {
-        self.attending(vcpu);
+        let sgis = self.doorbells.get(vcpu).map_or(0, Doorbell::answer) & !ATTEND;
+        self.pend_sgis(vcpu, sgis);
         self.change(vcpu, |state, out| {
             state.load(vcpu, &self.lrs, out);
             out.done(vcpu);
@@ -291,6 +362,7 @@ impl<L: ListRegisters> Vgic<L> {
     /// Whether an enabled interrupt of `vcpu` is pending: a WFI would end. `vcpu` is loaded here or nowhere. The
     /// guest's priority mask (ICC_PMR_EL1) is ignored, so that it errs towards waking.
     pub fn has_deliverable(&self, vcpu: usize) -> bool {
+        self.collect(vcpu);
         self.change(vcpu, |state, out| {
             state.sync(vcpu, &self.lrs, out);
             let waiting = state.vcpus.get(vcpu).is_some_and(|vcpu| !vcpu.queue.is_empty());
@@ -321,6 +393,8 @@ impl<L: ListRegisters> Vgic<L> {
         if !register.lives_in_list_registers() {
             return self.look(|state| state.read_bits(index, register));
         }
+        // The private bank of each vCPU has its number; others have no SGIs.
+        self.collect(index);
         self.change(initiator, |state, out| {
             state.sync(initiator, &self.lrs, out);
             state.read_bits(index, register)
@@ -350,6 +424,7 @@ impl<L: ListRegisters> Vgic<L> {
     #[cold]
     #[inline(never)]
     fn release_linked(&self, index: usize, register: BitRegister, value: u32, initiator: usize) {
+        self.collect(index);
         let (mask, physical) = self.change(initiator, |state, out| {
             state.sync(initiator, &self.lrs, out);
             let Some(bank) = state.banks.get(index) else {
@@ -415,22 +490,11 @@ impl<L: ListRegisters> Vgic<L> {
     fn announce(&self, out: &Outbox, initiator: usize) {
         for vcpu in ones(out.attend) {
             if let Some(doorbell) = self.doorbells.get(vcpu as usize) {
-                doorbell.attend.store(true, Ordering::Release);
+                doorbell.calls.fetch_or(ATTEND, Ordering::AcqRel);
             }
         }
         let others = out.kick & !vcpu_bit(initiator);
-        if others != 0 {
-            // Pairs with the fence described at `needs_flush`.
-            fence(Ordering::SeqCst);
-            ones(others).for_each(|vcpu| self.kick.kick(vcpu as usize));
-        }
-    }
-
-    /// Before the lock is taken: a change made after this is announced anew.
-    fn attending(&self, vcpu: usize) {
-        if let Some(doorbell) = self.doorbells.get(vcpu) {
-            doorbell.attend.store(false, Ordering::Relaxed);
-        }
+        ones(others).for_each(|vcpu| self.kick.kick(vcpu as usize));
     }
 }
 

@@ -7,11 +7,12 @@ use crate::{AxVCpuExitReason, GuestFault, SysRegAddr};
 
 /// Whether the guest goes on after an exit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
 pub enum Resume {
-    /// It does.
-    Yes,
     /// [`AxArchVCpu::run`] returns.
-    No,
+    No = 0,
+    /// It does.
+    Yes = 1,
 }
 
 /// What is done at an exit.
@@ -19,13 +20,25 @@ pub enum Resume {
 /// [`handle`](Self::handle) is all that is needed. An architecture may call the others instead, each for
 /// the exit reason of its name and with that reason's fields: for these, which are frequent, a reason
 /// that takes shape in memory would cost more than what is done about it.
-pub trait ExitHandler<A> {
+pub trait ExitHandler<A: AxArchVCpu> {
     /// Handles one exit of `vcpu`.
     fn handle(&mut self, vcpu: &mut A, exit: AxVCpuExitReason) -> Resume;
 
     /// An exit that the architecture has settled by itself: there is nothing left to do but count it.
     #[inline(always)]
     fn settled(&mut self) {}
+
+    /// Whether every exit is to be given to [`record`](Self::record), before anything is done about it. Asked at each
+    /// [`AxArchVCpu::run`].
+    fn records(&self) -> bool {
+        false
+    }
+
+    /// An exit happens: `cause` as the architecture reports it, where the guest stood, and the address it reports.
+    #[inline(always)]
+    fn record(&mut self, cause: u64, pc: u64, address: u64) {
+        let _ = (cause, pc, address);
+    }
 
     /// [`AxVCpuExitReason::MmioRead`].
     #[inline(always)]
@@ -46,9 +59,10 @@ pub trait ExitHandler<A> {
         self.handle(vcpu, AxVCpuExitReason::MmioWrite { addr, width, data })
     }
 
-    /// [`AxVCpuExitReason::Hypercall`].
+    /// [`AxVCpuExitReason::Hypercall`], whose arguments are [`AxArchVCpu::call_arguments`].
     #[inline(always)]
-    fn hypercall(&mut self, vcpu: &mut A, nr: u64, args: [u64; 6]) -> Resume {
+    fn hypercall(&mut self, vcpu: &mut A, nr: u64) -> Resume {
+        let args = vcpu.call_arguments();
         self.handle(vcpu, AxVCpuExitReason::Hypercall { nr, args })
     }
 
@@ -148,11 +162,14 @@ pub trait AxArchVCpu: Sized + Send {
     /// `Unsupported` where another part keeps interrupts.
     fn inject_interrupt(&mut self, vector: usize) -> AxResult;
 
+    /// The arguments of the call that was the last exit.
+    fn call_arguments(&self) -> [u64; 6];
+
     /// Writes the register that a call returns its result in.
     fn set_return_value(&mut self, val: u64);
 
-    /// Moves behind the instruction that made the last exit: the one place where the program counter
-    /// moves. An exit that is never finished is made again.
+    /// Moves behind the instruction that made the last exit, once: the one place where the program counter
+    /// moves. An exit that is never finished is made again; a call stands behind its instruction already.
     fn finish(&mut self);
 
     /// Makes the guest take the architecture's exception for `fault` instead of going on.

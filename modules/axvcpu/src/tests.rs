@@ -97,6 +97,10 @@ impl AxArchVCpu for Arch {
         Err(AxError::Unsupported)
     }
 
+    fn call_arguments(&self) -> [u64; 6] {
+        [0; 6]
+    }
+
     fn set_return_value(&mut self, _: u64) {}
 
     fn finish(&mut self) {}

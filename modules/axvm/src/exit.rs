@@ -7,7 +7,7 @@
 use arm_vcpu::SliceTimer;
 use arm_vcpu::gic::{GICV2, SPURIOUS};
 use arm_vcpu::sysreg::names;
-use arm_vgic::TIMER_PPI;
+use arm_vgic::{Doorbell, TIMER_PPI};
 use axaddrspace::{AccessWidth, GuestPhysAddr, MappingFlags};
 use axdevice::Near;
 use axvcpu::{AxVCpuExitReason, GuestFault, Load, SysRegAddr, extend};
@@ -23,7 +23,7 @@ use crate::{AxVM, AxVMHal, CpuInterface, GuestCpu};
 /// The physical SGI that makes a CPU look at what its vCPU is asked. SGI 0 is the host's.
 pub const KICK_SGI: u32 = 1;
 /// The list register that is kept for the virtual timer.
-const TIMER_LIST_REGISTER: usize = 0;
+pub(crate) const TIMER_LIST_REGISTER: usize = 0;
 /// The maintenance interrupt of the virtual CPU interface.
 pub const MAINTENANCE_PPI: u32 = 25;
 
@@ -62,7 +62,10 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
             AxVCpuExitReason::SysRegWrite { addr, value } => {
                 self.write_register(cpu, vcpu, addr, value)
             }
-            AxVCpuExitReason::Halt => self.wait(cpu, vcpu),
+            AxVCpuExitReason::Halt => {
+                cpu.finish();
+                self.wait(cpu, vcpu)
+            }
             AxVCpuExitReason::Undecoded { addr, instruction, access_flags } => {
                 if self.machine.bus.find(addr).is_none() {
                     self.no_device(cpu, addr, access_flags);
@@ -127,7 +130,6 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
 
     /// A physical interrupt came while the guest ran. Each has one owner; the peek says whether it is
     /// worth acknowledging here.
-    #[inline(always)]
     pub(crate) fn interrupt(&self, vector: u64, vcpu: usize) -> Flow {
         match u32::try_from(vector).unwrap_or(u32::MAX) {
             TIMER_PPI | KICK_SGI | MAINTENANCE_PPI => self.take_interrupt::<A::Gicv3>(vcpu),
@@ -151,16 +153,20 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         }
     }
 
-    /// Acknowledges, and does what is to be done for what was acknowledged: between the peek and now
-    /// another interrupt of the same priority may have come before the one that was seen.
-    #[inline(always)]
+    /// Acknowledges, and settles what was acknowledged: between the peek and now another interrupt of the same priority
+    /// may have come before the one that was seen.
     fn take_interrupt<C: CpuInterface>(&self, vcpu: usize) -> Flow {
-        let taken = C::acknowledge();
+        self.settle_interrupt::<C>(C::acknowledge(), vcpu)
+    }
+
+    /// Does what is to be done for what was acknowledged.
+    pub(crate) fn settle_interrupt<C: CpuInterface>(&self, taken: u32, vcpu: usize) -> Flow {
+        let doorbell = self.machine.vgic.doorbell(vcpu);
         match C::intid(taken) {
             TIMER_PPI => {
                 // Deactivated by the guest: the list register links the two.
                 C::drop_priority(taken);
-                let value = self.machine.vgic.timer_lr(vcpu);
+                let value = doorbell.map_or(0, Doorbell::timer_lr);
                 C::set_list_register(TIMER_LIST_REGISTER, value);
                 if value == 0 {
                     // Nobody is to deactivate it: the guest has switched it off meanwhile.
@@ -215,9 +221,8 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         self.handle(cpu, vcpu, decoded)
     }
 
-    /// A trapped WFI.
+    /// The guest waits for an interrupt.
     fn wait(&self, cpu: &mut A, vcpu: usize) -> Flow {
-        cpu.finish();
         if self.machine.vgic.has_deliverable(vcpu) {
             return RESUME;
         }
@@ -228,48 +233,33 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         ControlFlow::Break(AxVCpuExitReason::Halt)
     }
 
-    #[inline(always)]
+    /// A call of the firmware or of the hypervisor. The guest stands behind it.
     pub(crate) fn call(&self, cpu: &mut A, vcpu: usize, nr: u64, args: [u64; 6]) -> Flow {
         let function = (nr & 0xffff_ffff) as u32;
-        if let Some(value) = psci::constant_answer(function) {
-            cpu.set_return_value(value);
-            cpu.finish();
-            return RESUME;
-        }
         let [first, second, third, ..] = args;
-        self.firmware_call(cpu, vcpu, function, [first, second, third])
-    }
-
-    #[inline(never)]
-    fn firmware_call(&self, cpu: &mut A, vcpu: usize, function: u32, args: [u64; 3]) -> Flow {
-        if ivc::is_call(function) {
-            let [channel, ..] = args;
-            cpu.set_return_value(ivc::call(function, channel, &self.machine.channels));
-            cpu.finish();
-            return RESUME;
-        }
-        match psci::call(function, args, &View { vm: self }) {
-            PsciAction::Return(value) => {
-                cpu.set_return_value(value);
-                cpu.finish();
-                RESUME
+        let result = if ivc::is_call(function) {
+            ivc::call(function, first, &self.machine.channels)
+        } else {
+            match psci::call(function, [first, second, third], &View { vm: self }) {
+                PsciAction::Return(value) => value,
+                PsciAction::CpuOn { vcpu: target, entry, context } => {
+                    self.cpu_on(target, entry, context)
+                }
+                PsciAction::Suspend => {
+                    cpu.set_return_value(0);
+                    return self.wait(cpu, vcpu);
+                }
+                PsciAction::CpuOff => {
+                    return ControlFlow::Break(AxVCpuExitReason::CpuDown { state: 0 });
+                }
+                PsciAction::SystemOff => return ControlFlow::Break(AxVCpuExitReason::SystemDown),
+                PsciAction::SystemReset | PsciAction::SystemReset2 { .. } => {
+                    return ControlFlow::Break(AxVCpuExitReason::SystemReset);
+                }
             }
-            PsciAction::CpuOn { vcpu: target, entry, context } => {
-                let result = self.cpu_on(target, entry, context);
-                cpu.set_return_value(result);
-                cpu.finish();
-                RESUME
-            }
-            PsciAction::Suspend => {
-                cpu.set_return_value(0);
-                self.wait(cpu, vcpu)
-            }
-            PsciAction::CpuOff => ControlFlow::Break(AxVCpuExitReason::CpuDown { state: 0 }),
-            PsciAction::SystemOff => ControlFlow::Break(AxVCpuExitReason::SystemDown),
-            PsciAction::SystemReset | PsciAction::SystemReset2 { .. } => {
-                ControlFlow::Break(AxVCpuExitReason::SystemReset)
-            }
-        }
+        };
+        cpu.set_return_value(result);
+        RESUME
     }
 
     /// PSCI CPU_ON of `target`: its result code.
@@ -355,7 +345,8 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
 
     /// Whether an interrupt waits for `vcpu`, so that it need not sleep.
     pub fn has_interrupt(&self, vcpu: usize) -> bool {
-        self.machine.vgic.needs_flush(vcpu) || self.machine.vgic.has_deliverable(vcpu)
+        self.machine.vgic.doorbell(vcpu).is_some_and(Doorbell::has_rung)
+            || self.machine.vgic.has_deliverable(vcpu)
     }
 
     /// Whether `vcpu` was asked to leave the guest.

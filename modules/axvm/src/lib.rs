@@ -21,6 +21,7 @@ pub mod mpidr;
 mod passthrough;
 mod plan;
 pub mod psci;
+mod record;
 mod run;
 mod stats;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use exit::{KICK_SGI, MAINTENANCE_PPI};
 pub use hal::{AxVMHal, VcpuPort};
 pub use lifecycle::{State, StopReason};
 pub use passthrough::{HostDevice, HostInterrupt, HostNode, resolve as resolve_host_devices};
+pub use record::Recorded;
 pub use run::RunOptions;
 pub use stats::ExitKind;
 pub use vcpu::{CpuInterface, GuestCpu};

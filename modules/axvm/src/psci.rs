@@ -142,22 +142,35 @@ pub const fn is_firmware_call(function: u32) -> bool {
 /// neither one of the functions here nor one about channels. `None` does not mean that it depends on something: [`call`] answers all but those about channels.
 #[inline(always)]
 pub const fn constant_answer(function: u32) -> Option<u64> {
-    /// All functions of PSCI lie within this many of the first.
-    const SPAN: u32 = 0x20;
-    const FIRST: u32 = 0x8400_0000;
+    /// Every function lies within this many of the first of its kind.
+    const SPAN: u32 = 32;
+    const PSCI: u32 = 0x8400_0000;
+    const PSCI_WIDE: u32 = PSCI | 1 << 30;
     const SMCCC: u32 = 0x8000_0000;
-    const WIDE: u32 = 1 << 30;
-    if function == FIRST {
+    if function == PSCI {
         return Some(PSCI_VERSION);
     }
-    let number = function & !WIDE;
-    if number.wrapping_sub(FIRST) < SPAN || number.wrapping_sub(SMCCC) < SPAN {
-        return None;
+    let known = match function & !(SPAN - 1) {
+        PSCI => const { known_from(PSCI, SPAN) },
+        PSCI_WIDE => const { known_from(PSCI_WIDE, SPAN) },
+        SMCCC => const { known_from(SMCCC, SPAN) },
+        _ if ivc::is_call(function) => return None,
+        _ => 0,
+    };
+    if known >> (function % SPAN) & 1 == 0 { Some(NOT_SUPPORTED) } else { None }
+}
+
+/// Which of the `span` functions from `first` on exist, one bit each.
+const fn known_from(first: u32, span: u32) -> u32 {
+    let mut known = 0;
+    let mut number = 0;
+    while number < span {
+        if Function::from_id(first + number).is_some() {
+            known |= 1 << number;
+        }
+        number += 1;
     }
-    if ivc::is_call(function) {
-        return None;
-    }
-    Some(NOT_SUPPORTED)
+    known
 }
 
 /// Decides the call of `function` (w0) with `args` (x1 to x3).

@@ -153,6 +153,12 @@ impl ListRegisters for HardwareListRegisters {
         }
     }
 
+    #[inline(always)]
+    fn pend_if_empty(&self, n: usize) -> bool {
+        // SGIs of a GICv2 differ by their senders, and take the long way.
+        !self.is_v2 && gic::v3::pend_if_empty(n)
+    }
+
     fn set_maintenance(&self, no_pending: bool) {
         if self.is_v2 {
             gic::v2::set_no_pending_maintenance(no_pending);

@@ -19,6 +19,7 @@ use crate::lifecycle::{Event, State, StopReason};
 use crate::machine::Machine;
 use crate::mpidr::mpidr_of;
 use crate::psci::PowerState;
+use crate::record::{Record, Recorded};
 use crate::stats::{ExitCounts, ExitKind};
 use crate::timer::PhysicalTimer;
 use crate::vcpu::LoadedWith;
@@ -108,6 +109,7 @@ pub(crate) struct Seat<A: GuestCpu> {
     /// It is out of the guest and out of every CPU, and will go on.
     parked: AtomicBool,
     pub(crate) exits: ExitCounts,
+    pub(crate) record: Record,
     pub(crate) timer: PhysicalTimer,
     /// The physical counter value at which the virtual timer ends the wait it halted for.
     pub(crate) wake_at: AtomicU64,
@@ -197,6 +199,21 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         ExitKind::ALL
             .into_iter()
             .map(move |kind| (kind, seat.map_or(0, |seat| seat.exits.get(kind))))
+    }
+
+    /// Switches the recording of its exits on or off, for each vCPU from its next run on. What was recorded stays.
+    pub fn record_exits(&self, on: bool) {
+        self.vcpus.iter().for_each(|seat| seat.record.switch(on));
+    }
+
+    /// Whether its exits are recorded.
+    pub fn records_exits(&self) -> bool {
+        self.vcpus.iter().any(|seat| seat.record.is_on())
+    }
+
+    /// The last recorded exits of vCPU `vcpu`, the newest last.
+    pub fn recorded(&self, vcpu: usize) -> Vec<Recorded> {
+        self.vcpus.get(vcpu).map_or_else(Vec::new, |seat| seat.record.read())
     }
 
     /// The windows its devices answer at.
@@ -510,6 +527,7 @@ impl<A: GuestCpu> Seat<A> {
             leave: AtomicBool::new(false),
             parked: AtomicBool::new(false),
             exits: ExitCounts::default(),
+            record: Record::default(),
             timer: PhysicalTimer::default(),
             wake_at: AtomicU64::new(0),
         })

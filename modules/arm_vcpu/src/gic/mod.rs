@@ -62,12 +62,34 @@ pub fn complete(taken: u32) {
     }
 }
 
-/// Sends physical SGI `intid` to the CPU of affinity `mpidr`.
-pub fn send_sgi(mpidr: u64, intid: u32) {
-    if is_v2() {
-        v2::send_sgi(private::target_of(mpidr), intid);
-    } else {
-        v3::send_sgi(mpidr, intid);
+/// A CPU as the interrupt controller names it to those who send it an SGI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SgiTarget(u64);
+
+impl SgiTarget {
+    /// The CPU of affinity `mpidr`, which is registered ([`PrivateInterrupts::register`]).
+    pub fn of(mpidr: u64) -> Self {
+        Self(if is_v2() { private::target_of(mpidr).into() } else { v3::sgi_target(mpidr) })
+    }
+
+    /// As bits, which [`Self::from_bits`] takes back.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// What [`Self::bits`] gave.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Sends it physical SGI `intid`.
+    #[inline]
+    pub fn send(self, intid: u32) {
+        if is_v2() {
+            v2::send_sgi(crate::regs::low_word(self.0), intid);
+        } else {
+            v3::send_sgi(self.0, intid);
+        }
     }
 }
 

@@ -5,16 +5,17 @@
 use super::CpuInterface;
 use crate::regs::{barrier, low_word, mrs, msr, size};
 
-/// The highest-priority pending physical interrupt, without acknowledging it (ICC_HPPIR1_EL1).
+/// The highest-priority pending physical interrupt, without acknowledging it (ICC_HPPIR1_EL1, whose other bits are RES0).
 #[inline]
 pub fn pending() -> u32 {
-    low_word(mrs!("S3_0_C12_C12_2")) & 0xff_ffff
+    low_word(mrs!("S3_0_C12_C12_2"))
 }
 
-/// Acknowledges the highest-priority pending physical interrupt (ICC_IAR1_EL1); 1020 and above: none.
+/// Acknowledges the highest-priority pending physical interrupt (ICC_IAR1_EL1, whose other bits are RES0); 1020 and
+/// above: none.
 #[inline]
 pub fn acknowledge() -> u32 {
-    let intid = low_word(mrs!("S3_0_C12_C12_0")) & 0xff_ffff;
+    let intid = low_word(mrs!("S3_0_C12_C12_0"));
     barrier!("dsb sy");
     intid
 }
@@ -31,19 +32,26 @@ pub fn deactivate(intid: u32) {
     msr!("S3_0_C12_C11_1", u64::from(intid));
 }
 
-/// Sends physical SGI `intid` to the CPU of affinity `mpidr` (ICC_SGI1R_EL1).
-pub fn send_sgi(mpidr: u64, intid: u32) {
+/// The CPU of affinity `mpidr` in ICC_SGI1R_EL1.
+pub(super) fn sgi_target(mpidr: u64) -> u64 {
     let aff0 = mpidr & 0xff;
-    let value = ((mpidr >> 32) & 0xff) << 48
+    ((mpidr >> 32) & 0xff) << 48
         | ((mpidr >> 16) & 0xff) << 32
         | (aff0 >> 4) << 44
-        | u64::from(intid & 15) << 24
         | ((mpidr >> 8) & 0xff) << 16
-        | 1 << (aff0 & 15);
-    barrier!("dsb ishst");
-    msr!("S3_0_C12_C11_5", value);
-    barrier!("isb");
+        | 1 << (aff0 & 15)
 }
+
+/// Sends physical SGI `intid` to a CPU ([`sgi_target`]). What was stored before is seen by who takes it.
+#[inline]
+pub(super) fn send_sgi(target: u64, intid: u32) {
+    barrier!("dsb ishst");
+    msr!("S3_0_C12_C11_5", target | u64::from(intid & 15) << 24);
+}
+
+/// The state bits of a list register, and of them the pending one (ICH_LR<n>_EL2.State).
+const STATE: u64 = 0b11 << 62;
+const PENDING: u64 = 1 << 62;
 
 macro_rules! by_index {
     ($get:ident, $set:ident: $($index:literal = $name:literal),+) => {
@@ -65,11 +73,46 @@ macro_rules! by_index {
     };
 }
 
-by_index!(list_register, set_list_register:
-    0 = "S3_4_C12_C12_0", 1 = "S3_4_C12_C12_1", 2 = "S3_4_C12_C12_2", 3 = "S3_4_C12_C12_3",
-    4 = "S3_4_C12_C12_4", 5 = "S3_4_C12_C12_5", 6 = "S3_4_C12_C12_6", 7 = "S3_4_C12_C12_7",
-    8 = "S3_4_C12_C13_0", 9 = "S3_4_C12_C13_1", 10 = "S3_4_C12_C13_2", 11 = "S3_4_C12_C13_3",
-    12 = "S3_4_C12_C13_4", 13 = "S3_4_C12_C13_5", 14 = "S3_4_C12_C13_6", 15 = "S3_4_C12_C13_7");
+macro_rules! list_registers {
+    ($($index:literal = $name:literal),+) => {
+        by_index!(list_register, set_list_register: $($index = $name),+);
+
+        /// Sets the pending bit of the list register of that index, if it is neither pending nor active; whether it did.
+        #[inline(always)]
+        pub fn pend_if_empty(index: usize) -> bool {
+            match index {
+                $($index => {
+                    let value = mrs!($name);
+                    let empty = value & STATE == 0;
+                    if empty {
+                        msr!($name, value | PENDING);
+                    }
+                    empty
+                })+
+                _ => false,
+            }
+        }
+    };
+}
+
+list_registers!(
+    0 = "S3_4_C12_C12_0",
+    1 = "S3_4_C12_C12_1",
+    2 = "S3_4_C12_C12_2",
+    3 = "S3_4_C12_C12_3",
+    4 = "S3_4_C12_C12_4",
+    5 = "S3_4_C12_C12_5",
+    6 = "S3_4_C12_C12_6",
+    7 = "S3_4_C12_C12_7",
+    8 = "S3_4_C12_C13_0",
+    9 = "S3_4_C12_C13_1",
+    10 = "S3_4_C12_C13_2",
+    11 = "S3_4_C12_C13_3",
+    12 = "S3_4_C12_C13_4",
+    13 = "S3_4_C12_C13_5",
+    14 = "S3_4_C12_C13_6",
+    15 = "S3_4_C12_C13_7"
+);
 
 by_index!(active_priorities0, set_active_priorities0:
     0 = "S3_4_C12_C8_0", 1 = "S3_4_C12_C8_1", 2 = "S3_4_C12_C8_2", 3 = "S3_4_C12_C8_3");

@@ -207,10 +207,10 @@ impl Bench {
         if self.maintenance(vcpu) {
             self.on(vcpu).sync(vcpu);
         }
-        if self.vgic.needs_flush(vcpu) {
+        if self.vgic.doorbell(vcpu).unwrap().has_rung() {
             self.on(vcpu).flush(vcpu);
         }
-        assert!(!self.vgic.needs_flush(vcpu));
+        assert!(!self.vgic.doorbell(vcpu).unwrap().has_rung());
         assert!(!self.maintenance(vcpu), "a maintenance interrupt that never ends");
         let mut seen = Vec::new();
         for lr in self.machine.cpus.iter().flat_map(|cpu| &cpu.lrs[1..]) {

@@ -126,18 +126,18 @@ fn private_interrupts_belong_to_one_vcpu() {
 fn the_timer_is_delivered_only_while_the_guest_wants_it() {
     let bench = Bench::cold(1, 32, 4);
     let cpu = &bench.machine.cpus[0];
-    assert_eq!(bench.vgic.timer_lr(0), 0);
+    assert_eq!(bench.vgic.doorbell(0).unwrap().timer_lr(), 0);
     bench.gicr(0, 0, ISENABLER, 1 << TIMER_PPI);
-    assert_eq!(bench.vgic.timer_lr(0), 0, "the group is closed");
+    assert_eq!(bench.vgic.doorbell(0).unwrap().timer_lr(), 0, "the group is closed");
     bench.gicd(0, CTLR, 0b10);
     bench.gicr(0, 0, IPRIORITYR + 24, 0xa0 << 24);
     bench.enter(0);
-    let lr = bench.vgic.timer_lr(0);
+    let lr = bench.vgic.doorbell(0).unwrap().timer_lr();
     assert_eq!(lr, PENDING | HW | 1 << 60 | 0xa0 << 48 | 27 << 32 | 27);
     assert!(cpu.timer_enabled.load(Relaxed));
     bench.gicr(0, 0, ICENABLER, 1 << TIMER_PPI);
     bench.enter(0);
-    assert_eq!(bench.vgic.timer_lr(0), 0);
+    assert_eq!(bench.vgic.doorbell(0).unwrap().timer_lr(), 0);
     assert!(!cpu.timer_enabled.load(Relaxed));
 }
 
@@ -146,7 +146,7 @@ fn fire(bench: &Bench) {
     let cpu = &bench.machine.cpus[0];
     assert!(cpu.timer_enabled.load(Relaxed) && !cpu.timer_active.load(Relaxed));
     cpu.timer_active.store(true, Relaxed);
-    cpu.lrs[0].store(bench.vgic.timer_lr(0), Relaxed);
+    cpu.lrs[0].store(bench.vgic.doorbell(0).unwrap().timer_lr(), Relaxed);
 }
 
 fn with_timer() -> Bench {

@@ -264,7 +264,7 @@ impl Bench {
     /// The result of the call that `vcpu` makes.
     pub(super) fn calls(&mut self, vcpu: usize, nr: u64, args: [u64; 3]) -> u64 {
         match self.settles(vcpu, call(nr, args))[..] {
-            [Did::Return(value), Did::Finish] => value,
+            [Did::Return(value)] => value,
             ref other => panic!("{other:?}"),
         }
     }

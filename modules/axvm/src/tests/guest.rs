@@ -9,7 +9,7 @@ use std::vec::Vec;
 use arm_vcpu::{Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig};
 use axaddrspace::{GuestPhysAddr, HostPhysAddr};
 use axerrno::{AxError, AxResult};
-use axvcpu::{AxArchVCpu, AxVCpuExitReason, ExitHandler, GuestFault, Resume};
+use axvcpu::{AxArchVCpu, AxVCpuExitReason, ExitHandler, GuestFault, Load, Resume};
 
 use super::host::{FakeListRegisters, gic, this_cpu, this_host};
 use crate::GuestCpu;
@@ -113,6 +113,8 @@ pub(super) struct FakeCpu {
     place: Place,
     /// The last exit's instruction can still be finished, or pay with a fault.
     open: bool,
+    /// Those of the last call.
+    arguments: [u64; 6],
 }
 
 impl FakeCpu {
@@ -128,11 +130,17 @@ impl FakeCpu {
         seen.runs += 1;
         let step = seen.script.pop_front();
         drop(seen);
-        self.open = true;
-        match step {
+        let exit = match step {
             Some(step) => step(),
             None => AxVCpuExitReason::ExternalInterrupt { vector: HOST_INTERRUPT },
+        };
+        // A call stands behind its instruction already.
+        let is_call = matches!(exit, AxVCpuExitReason::Hypercall { .. });
+        self.open = !is_call;
+        if is_call {
+            self.guest.see().pc += STEP;
         }
+        exit
     }
 
     /// The instruction is done with, one way or the other.
@@ -156,7 +164,13 @@ impl AxArchVCpu for FakeCpu {
         let guest = host.guest(vm_id, vcpu_id);
         guest.see().vmid = config.vmid;
         guest.see().mpidr = config.mpidr_el1;
-        Ok(Self { key: (vm_id, vcpu_id), guest, place: Place::InMemory, open: false })
+        Ok(Self {
+            key: (vm_id, vcpu_id),
+            guest,
+            place: Place::InMemory,
+            open: false,
+            arguments: [0; 6],
+        })
     }
 
     fn set_entry(&mut self, entry: GuestPhysAddr) -> AxResult {
@@ -185,8 +199,26 @@ impl AxArchVCpu for FakeCpu {
 
     fn run(&mut self, handler: &mut impl ExitHandler<Self>) {
         loop {
-            let exit = self.enter();
-            if handler.handle(self, exit) == Resume::No {
+            let resume = match self.enter() {
+                AxVCpuExitReason::MmioRead { addr, width, reg, reg_width, signed_ext } => {
+                    handler.mmio_read(self, addr, Load { width, reg, reg_width, signed_ext })
+                }
+                AxVCpuExitReason::MmioWrite { addr, width, data } => {
+                    handler.mmio_write(self, addr, width, data)
+                }
+                AxVCpuExitReason::Hypercall { nr, args } => {
+                    self.arguments = args;
+                    handler.hypercall(self, nr)
+                }
+                AxVCpuExitReason::SysRegWrite { addr, value } => {
+                    handler.sys_reg_write(self, addr, value)
+                }
+                AxVCpuExitReason::ExternalInterrupt { vector } => {
+                    handler.external_interrupt(self, vector)
+                }
+                exit => handler.handle(self, exit),
+            };
+            if resume == Resume::No {
                 return;
             }
         }
@@ -230,6 +262,10 @@ impl AxArchVCpu for FakeCpu {
 
     fn inject_interrupt(&mut self, _: usize) -> AxResult {
         Err(AxError::Unsupported)
+    }
+
+    fn call_arguments(&self) -> [u64; 6] {
+        self.arguments
     }
 
     fn set_return_value(&mut self, val: u64) {

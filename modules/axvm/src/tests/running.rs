@@ -10,7 +10,7 @@ use axvcpu::{AxVCpuExitReason, VCpuSlot, VCpuState};
 use super::bench::*;
 use super::calls::{CPU_ON, code};
 use super::guest::Did;
-use crate::{RunOptions, StopReason};
+use crate::{KICK_SGI, RunOptions, StopReason};
 
 const ENTRY_POINT: u64 = ENTRY as u64;
 
@@ -25,16 +25,18 @@ fn a_vcpu_that_is_asked_to_leave_does_not_enter_the_guest() {
 }
 
 #[test]
-fn a_vcpu_that_is_asked_to_leave_in_the_guest_leaves_at_its_next_exit() {
+fn a_vcpu_that_is_asked_to_leave_in_the_guest_leaves_when_it_is_kicked() {
     let mut bench = Bench::new(1);
     let vm = bench.vm.clone();
     bench.guest(0).acts(move || {
         vm.shutdown(StopReason::Operator).unwrap();
         call(0x8400_0000, [0; 3])
     });
+    bench.cpu.pending.lock().unwrap().push_back(KICK_SGI);
+    bench.guest(0).exits(AxVCpuExitReason::ExternalInterrupt { vector: u64::from(KICK_SGI) });
     bench.guest(0).exits(AxVCpuExitReason::Halt);
     assert_eq!(bench.run(0), Ok(AxVCpuExitReason::Nothing));
-    assert_eq!(bench.guest(0).did(), [Did::Return(0x1_0001), Did::Finish]);
+    assert_eq!(bench.guest(0).did(), [Did::Return(0x1_0001)]);
     assert!(!bench.guest(0).is_through());
 }
 
