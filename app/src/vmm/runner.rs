@@ -148,6 +148,14 @@ pub(crate) fn interrupt(cpu: usize) {
     }
 }
 
+/// Makes the runner of `cpu` leave its guest and look around. From anywhere.
+pub(crate) fn attend(cpu: usize) {
+    if let Some(runner) = RUNNERS.get(cpu) {
+        runner.attention.store(true, Ordering::SeqCst);
+        runner.send_kick();
+    }
+}
+
 /// The affinity of CPU `cpu`, if it runs guests.
 pub(crate) fn affinity(cpu: usize) -> Option<u64> {
     let mpidr = RUNNERS.get(cpu)?.mpidr.load(Ordering::Acquire);
@@ -182,8 +190,7 @@ pub(crate) fn wake(cpu: usize, key: VcpuKey, weight: u32, vruntime_ns: Option<u6
         was_alone || queue.runnable.preempts(key)
     });
     if urgent == Some(true) {
-        runner.attention.store(true, Ordering::SeqCst);
-        runner.send_kick();
+        attend(cpu);
     }
 }
 

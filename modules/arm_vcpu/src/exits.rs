@@ -323,7 +323,8 @@ unsafe extern "C" fn recorded<H: ExitHandler<Aarch64VCpu>, const CLASS: usize>(
 ) -> Next {
     // SAFETY: called by a vector.
     let (_, handler) = unsafe { running::<H>(vcpu, data) };
-    handler.record(esr, mrs!("ELR_EL2"), mrs!("FAR_EL2"));
+    let is_abort = matches!(Class::of(CLASS as u64), Class::DataAbort | Class::InstructionAbort);
+    handler.record(esr, mrs!("ELR_EL2"), if is_abort { mrs!("FAR_EL2") } else { 0 });
     // SAFETY: called by a vector.
     unsafe { (const { Exits::<H>::of(CLASS) })(vcpu, data, esr) }
 }

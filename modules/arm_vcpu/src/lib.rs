@@ -11,8 +11,12 @@
 //! | `pcpu.rs` | [`Aarch64PerCpu`]: the traps and translation controls of one physical CPU |
 //! | `regs.rs`, `id_raw.rs` | register access by name and by encoding |
 
+#[cfg(test)]
+extern crate std;
+
 mod access;
 pub mod cache;
+mod cause;
 mod context_frame;
 mod el1;
 mod esr;
@@ -34,11 +38,14 @@ mod traps;
 mod vcpu;
 mod world_switch;
 
+pub use cause::Cause;
 pub use context_frame::TrapFrame;
 pub use el1::El1Registers;
 pub use exits::RECORDED_INTERRUPT;
 pub use pcpu::{Aarch64PerCpu, IPA_BITS};
-pub use timer::{SliceTimer, VirtualTimer, counter_frequency, physical_counter};
+pub use timer::{
+    SliceTimer, VirtualTimer, counter_frequency, physical_counter, physical_counter_unordered,
+};
 pub use translation::{forget_all_translations, forget_local_translations, forget_vmid};
 pub use vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig};
 pub use world_switch::OwnFault;

@@ -62,6 +62,12 @@ impl VirtualTimer {
 #[inline]
 pub fn physical_counter() -> u64 {
     barrier!("isb");
+    physical_counter_unordered()
+}
+
+/// The same, read wherever the CPU pleases among the instructions around it.
+#[inline]
+pub fn physical_counter_unordered() -> u64 {
     mrs!("CNTPCT_EL0")
 }
 

@@ -121,7 +121,12 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         positionals: NAME_VCPU,
-        options: &[JSON],
+        options: &[
+            option("--on", None, "records them from now on"),
+            option("--off", None, "stops that; what was recorded stays"),
+            JSON,
+        ],
+        notes: "Nothing is recorded until --on. The last 128 exits of each vCPU are kept.",
         ..plain(&["vm", "trace"], "shows the last exits of a VM", stats::trace)
     },
     Command {

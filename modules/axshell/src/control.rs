@@ -74,6 +74,15 @@ pub enum DeleteMode {
     Force,
 }
 
+/// A switch's two positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// It is done.
+    On,
+    /// It is not.
+    Off,
+}
+
 /// One line of `vm list`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VmSummary {
@@ -168,7 +177,9 @@ pub trait VmControl {
     fn show(&self, vm: &str) -> ControlResult<Vec<Section>>;
     /// What `vm` has done: run time, exits by reason, interrupts.
     fn stats(&self, vm: &str) -> ControlResult<Vec<Section>>;
-    /// The last exits of a vCPU of `vm`, or of all of them, the newest last.
+    /// Switches the recording of the exits of `vm` on or off.
+    fn record(&mut self, vm: &str, switch: Switch) -> ControlResult<()>;
+    /// The last recorded exits of a vCPU of `vm`, or of all of them, the newest last.
     fn trace(&self, vm: &str, vcpu: Option<usize>) -> ControlResult<Vec<Section>>;
     /// The registers of a vCPU of `vm`, or of all of them; refused while it runs.
     fn registers(&self, vm: &str, vcpu: Option<usize>) -> ControlResult<Vec<Section>>;

@@ -42,7 +42,7 @@ pub use command::{Arity, Command, Kind, Opt, Positional};
 pub use commands::COMMANDS;
 pub use control::{
     ControlError, ControlResult, CreateOptions, DeleteMode, HostCpu, OnProgress, Plan, Progress,
-    StopMode, Stopped, VmControl, VmSummary,
+    StopMode, Stopped, Switch, VmControl, VmSummary,
 };
 pub use log::LevelFilter;
 pub use report::{Body, Field, Section, Value};

@@ -1,6 +1,5 @@
 //! The last exits of a vCPU, recorded while that is switched on.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -20,12 +19,14 @@ pub struct Recorded {
     pub address: u64,
 }
 
-/// A ring of exits. Its vCPU's exits write it, and anybody may read it meanwhile.
+/// A ring of exits. Its vCPU's exits write it, and anybody may read it meanwhile; the very last one may then be read before
+/// all of it is there.
 pub(crate) struct Record {
     on: AtomicBool,
     /// How many were ever put.
     put: AtomicU64,
-    slots: Box<[Slot; KEPT]>,
+    /// Beside the count, not behind a pointer: that would cost an instruction for each exit.
+    slots: [Slot; KEPT],
 }
 
 /// Aligned so that an index is a shift.
@@ -35,7 +36,7 @@ struct Slot([AtomicU64; 4]);
 
 impl Default for Record {
     fn default() -> Self {
-        let slots = Box::new(core::array::from_fn(|_| Slot::default()));
+        let slots = core::array::from_fn(|_| Slot::default());
         Self { on: AtomicBool::new(false), put: AtomicU64::new(0), slots }
     }
 }
@@ -62,16 +63,16 @@ impl Record {
             pc.store(exit.pc, Ordering::Relaxed);
             address.store(exit.address, Ordering::Relaxed);
         }
-        self.put.store(put.wrapping_add(1), Ordering::Release);
+        self.put.store(put.wrapping_add(1), Ordering::Relaxed);
     }
 
     /// What is kept, the newest last; without what was overwritten while it was read.
     pub(crate) fn read(&self) -> Vec<Recorded> {
-        let end = self.put.load(Ordering::Acquire);
+        let end = self.put.load(Ordering::Relaxed);
         let first = end.saturating_sub(KEPT as u64);
         let read: Vec<_> = (first..end).map(|number| (number, self.slot(number))).collect();
         // The slot of the one that is being put is not to be trusted either.
-        let gone = (self.put.load(Ordering::Acquire) + 1).saturating_sub(KEPT as u64);
+        let gone = (self.put.load(Ordering::Relaxed) + 1).saturating_sub(KEPT as u64);
         read.into_iter().filter(|(number, _)| *number >= gone).map(|(_, exit)| exit).collect()
     }
 

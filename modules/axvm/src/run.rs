@@ -183,7 +183,7 @@ impl<H: AxVMHal, A: GuestCpu> ExitHandler<A> for Running<'_, H, A> {
 
     #[inline(always)]
     fn record(&mut self, cause: u64, pc: u64, address: u64) {
-        self.seat.record.put(Recorded { time: A::counter(), cause, pc, address });
+        self.seat.record.put(Recorded { time: A::counter_unordered(), cause, pc, address });
     }
 
     #[inline(always)]

@@ -42,6 +42,11 @@ pub trait GuestCpu:
     /// The physical counter, in ticks.
     fn counter() -> u64;
 
+    /// The same, read wherever the CPU pleases among the instructions around it.
+    fn counter_unordered() -> u64 {
+        Self::counter()
+    }
+
     /// Forgets what this CPU remembers of the loaded VM's translations.
     fn forget_local_translations();
 
@@ -256,6 +261,11 @@ impl GuestCpu for Aarch64VCpu {
     #[inline]
     fn counter() -> u64 {
         arm_vcpu::physical_counter()
+    }
+
+    #[inline]
+    fn counter_unordered() -> u64 {
+        arm_vcpu::physical_counter_unordered()
     }
 
     fn forget_local_translations() {

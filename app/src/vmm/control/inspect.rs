@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use arm_vcpu::Aarch64VCpu;
 use axshell::{ControlError, ControlResult, Field, Section};
@@ -13,13 +14,8 @@ use crate::vmm::table::Vm;
 
 /// The registers of vCPU `vcpu`, or of all of them.
 pub(super) fn registers(vm: &Vm, vcpu: Option<usize>) -> ControlResult<Vec<Section>> {
-    let (name, count) = (vm.vm.name(), vm.vm.vcpu_num());
-    if let Some(vcpu) = vcpu.filter(|vcpu| *vcpu >= count) {
-        return refuse(format!(
-            "{name} has no vCPU {vcpu}; its last is {}",
-            count.saturating_sub(1)
-        ));
-    }
+    let chosen = chosen(vm, vcpu)?;
+    let name = vm.vm.name();
     match vm.vm.state() {
         State::Paused | State::Stopped(_) => {}
         State::Created => {
@@ -33,8 +29,20 @@ pub(super) fn registers(vm: &Vm, vcpu: Option<usize>) -> ControlResult<Vec<Secti
             return refuse(format!("{name} is {state}: pause it first, or use --pause"));
         }
     }
-    let all = (0..count).filter(|index| vcpu.is_none_or(|wanted| wanted == *index));
-    Ok(all.flat_map(|index| of_vcpu(vm, index)).collect())
+    Ok(chosen.flat_map(|index| of_vcpu(vm, index)).collect())
+}
+
+/// vCPU `vcpu` of `vm`, or all of them.
+pub(super) fn chosen(vm: &Vm, vcpu: Option<usize>) -> ControlResult<Range<usize>> {
+    let (name, count) = (vm.vm.name(), vm.vm.vcpu_num());
+    match vcpu {
+        None => Ok(0..count),
+        Some(vcpu) if vcpu < count => Ok(vcpu..vcpu + 1),
+        Some(vcpu) => {
+            let last = count.saturating_sub(1);
+            refuse(format!("{name} has no vCPU {vcpu}; its last is {last}"))
+        }
+    }
 }
 
 fn of_vcpu(vm: &Vm, index: usize) -> Vec<Section> {

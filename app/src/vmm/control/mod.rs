@@ -5,6 +5,7 @@ mod inspect;
 mod load;
 mod power;
 mod show;
+mod trace;
 mod work;
 
 use alloc::format;
@@ -15,7 +16,7 @@ use core::time::Duration;
 
 use axshell::{
     ControlError, ControlResult, CreateOptions, DeleteMode, Ended, Field, HostCpu, LevelFilter,
-    OnProgress, Plan, Section, Shell, StopMode, Stopped, VmControl, VmSummary,
+    OnProgress, Plan, Section, Shell, StopMode, Stopped, Switch, VmControl, VmSummary,
 };
 use axvm::{State, StopReason};
 
@@ -116,8 +117,13 @@ impl VmControl for Control {
         Ok(show::stats(&*find(vm)?, &self.load))
     }
 
-    fn trace(&self, vm: &str, _vcpu: Option<usize>) -> ControlResult<Vec<Section>> {
-        refuse(format!("exits of {vm} are not recorded yet; vm stats {vm} has what is"))
+    fn record(&mut self, vm: &str, switch: Switch) -> ControlResult<()> {
+        trace::record(&*find(vm)?, switch);
+        Ok(())
+    }
+
+    fn trace(&self, vm: &str, vcpu: Option<usize>) -> ControlResult<Vec<Section>> {
+        trace::show(&*find(vm)?, vcpu)
     }
 
     fn registers(&self, vm: &str, vcpu: Option<usize>) -> ControlResult<Vec<Section>> {

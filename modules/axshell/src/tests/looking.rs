@@ -77,6 +77,9 @@ fn statistics_and_traces_are_shown() {
             ("vm stats linux", 0, "name  linux\nvcpus\n  VCPU  RAN\n  0     0.0s\n  1     0.0s\n"),
             ("vm trace linux 1", 0, "VCPU  EXIT\n1     wfi\n"),
             ("vm trace linux --json", 0, "[{\"vcpu\":0,\"exit\":\"wfi\"}]\n"),
+            ("vm trace linux --on", 0, "recording the exits of linux\n"),
+            ("vm trace linux --off", 0, "no longer recording the exits of linux\n"),
+            ("vm trace linux --on --off", 2, "error: use --on or --off, not both\n"),
             ("vm trace linux all", 2, "error: VCPU wants a number such as 0, not \"all\"\n"),
         ],
     );

@@ -196,6 +196,10 @@ impl VmControl for Fake {
         Ok([Section::fields("", fields), Section::table("vcpus", [vcpu(0), vcpu(1)].into())].into())
     }
 
+    fn record(&mut self, vm: &str, _switch: Switch) -> ControlResult<()> {
+        self.vm(vm).map(|_| ())
+    }
+
     fn trace(&self, _vm: &str, vcpu: Option<usize>) -> ControlResult<Vec<Section>> {
         let row = [Field::new("vcpu", vcpu.unwrap_or(0)), Field::new("exit", "wfi")].into();
         Ok([Section::table("", [row].into())].into())

@@ -1,0 +1,50 @@
+//! The last exits of VMs.
+
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use arm_vcpu::Cause;
+use axshell::{ControlResult, Field, Section, Switch};
+use axvm::Recorded;
+
+use super::inspect::chosen;
+use super::refuse;
+use crate::vmm::runner;
+use crate::vmm::table::Vm;
+use crate::vmm::time::ticks_to_ns;
+
+/// Switches their recording on or off.
+pub(super) fn record(vm: &Vm, switch: Switch) {
+    vm.vm.record_exits(switch == Switch::On);
+    // A vCPU that is in its guest comes out, and runs with it from then on.
+    vm.seats.iter().for_each(|seat| runner::attend(seat.home()));
+}
+
+/// Those of vCPU `vcpu`, or of all of them, that were recorded.
+pub(super) fn show(vm: &Vm, vcpu: Option<usize>) -> ControlResult<Vec<Section>> {
+    let exits = chosen(vm, vcpu)?.flat_map(|index| {
+        let recorded = vm.vm.recorded(index);
+        recorded.into_iter().map(move |exit| row(index, &exit))
+    });
+    let rows: Vec<_> = exits.collect();
+    if rows.is_empty() && !vm.vm.records_exits() {
+        let name = vm.vm.name();
+        return refuse(format!(
+            "the exits of {name} are not recorded; vm trace {name} --on starts"
+        ));
+    }
+    Ok(vec![Section::table("", rows)])
+}
+
+fn row(vcpu: usize, exit: &Recorded) -> Vec<Field> {
+    let cause = Cause(exit.cause);
+    let address = cause.has_address().then(|| format!("{:#x}", exit.address));
+    vec![
+        Field::new("vcpu", vcpu),
+        Field::new("ns", ticks_to_ns(exit.time)),
+        Field::hex("pc", exit.pc),
+        Field::new("exit", format!("{cause}")),
+        Field::new("address", address.unwrap_or_default()),
+    ]
+}
