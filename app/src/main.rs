@@ -10,6 +10,7 @@ mod vmm;
 /// The host calls this once it is up: on the boot CPU, at EL2, in a thread, with interrupts on.
 #[unsafe(no_mangle)]
 fn main() {
+    host::fault::report_also(vmm::table::report);
     host::memory::claim_guest_memory();
     host::cpu::prepare_interrupts();
     vmm::runner::start_all();

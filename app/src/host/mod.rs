@@ -3,7 +3,7 @@
 pub(crate) mod console;
 pub(crate) mod cpu;
 pub(crate) mod devices;
-mod fault;
+pub(crate) mod fault;
 pub(crate) mod gic;
 pub(crate) mod memory;
 pub(crate) mod power;

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
@@ -48,6 +49,28 @@ pub(crate) fn by_name(name: &str) -> Option<Arc<Vm>> {
     let vms = VMS.lock();
     let found = vms.iter().find(|vm| vm.vm.name() == name);
     found.or_else(|| vms.iter().find(|vm| vm.vm.id().to_string() == name)).cloned()
+}
+
+/// Says what VMs there are and what they do, without waiting for anything.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn report(out: &mut dyn Write) -> fmt::Result {
+    let Some(vms) = VMS.try_lock() else {
+        return out.write_str("the table of VMs was in use\n");
+    };
+    for vm in vms.iter() {
+        write!(out, "VM {} {}: ", vm.vm.id(), vm.vm.name())?;
+        match vm.vm.try_state() {
+            Some(state) => write!(out, "{state}, vCPUs")?,
+            None => out.write_str("between two states, vCPUs")?,
+        }
+        for seat in vm.seats.iter() {
+            write!(out, " {:?} on CPU {}", seat.status(), seat.home())?;
+        }
+        out.write_str("\n")?;
+    }
+    Ok(())
 }
 
 /// The VM of a vCPU in a run queue.

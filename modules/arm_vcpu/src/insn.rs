@@ -323,6 +323,11 @@ const fn reg(insn: u32, low: u32) -> u8 {
     (insn >> low & 0x1f) as u8
 }
 
+/// Whether `instruction` leaves a return address: BL or BLR.
+pub const fn is_call(instruction: u32) -> bool {
+    instruction & 0xfc00_0000 == 0x9400_0000 || instruction & 0xffff_fc1f == 0xd63f_0000
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 mod tests {
@@ -338,6 +343,22 @@ mod tests {
     /// Sign-extending loads of a W and an X register.
     const SW: AccessKind = AccessKind::Load { reg_width: W, signed: true };
     const SX: AccessKind = AccessKind::Load { reg_width: X, signed: true };
+
+    #[test]
+    fn calls_are_bl_and_blr_and_nothing_else() {
+        for (instruction, calls) in [
+            (0x9400_0001, true),
+            (0x97ff_ffff, true),
+            (0xd63f_0000, true),
+            (0xd63f_03c0, true),
+            (0x1400_0001, false),
+            (0xd61f_0000, false),
+            (0xd65f_03c0, false),
+            (0, false),
+        ] {
+            assert_eq!(is_call(instruction), calls, "{instruction:#x}");
+        }
+    }
 
     /// Xn holds n * 0x1_0000 + 0x800, so that an address shows its base.
     fn gpr() -> [u64; 31] {

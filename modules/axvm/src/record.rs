@@ -87,7 +87,7 @@ impl Record {
 
 #[inline(always)]
 fn slot_of(number: u64) -> usize {
-    (number % KEPT as u64) as usize
+    usize::try_from(number % KEPT as u64).unwrap_or(0)
 }
 
 #[cfg(test)]

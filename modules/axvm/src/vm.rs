@@ -232,6 +232,11 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         self.life.lock().clone()
     }
 
+    /// The same, if nobody is changing it.
+    pub fn try_state(&self) -> Option<State> {
+        self.life.try_lock().map(|life| life.clone())
+    }
+
     /// Whether its vCPUs run.
     pub fn running(&self) -> bool {
         *self.life.lock() == State::Running
