@@ -7,9 +7,11 @@ extern crate alloc;
 mod access;
 mod bus;
 mod pl011;
+mod pl061;
 mod port;
 
 pub use access::{Access, Device};
 pub use bus::{Bus, BusBuilder, BusError, Near, Window};
 pub use pl011::Pl011;
+pub use pl061::Pl061;
 pub use port::{ByteSink, InterruptLine};
