@@ -20,6 +20,7 @@ mod machine;
 pub mod mpidr;
 mod passthrough;
 mod plan;
+mod power_key;
 pub mod psci;
 mod record;
 mod run;

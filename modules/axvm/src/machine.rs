@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use arm_vcpu::gic::v2::CPU_INTERFACE_BYTES;
 use arm_vgic::{DISTRIBUTOR_WINDOW, GICV2_DISTRIBUTOR_WINDOW, Vgic, VgicConfig, VgicError};
 use axaddrspace::{AddrSpace, GuestMemoryHal, GuestPhysAddr, HostPhysAddr, MappingFlags, Populate};
-use axdevice::{Access, Bus, BusBuilder, Device, Pl011};
+use axdevice::{Access, Bus, BusBuilder, Device, Pl011, Pl061};
 use axvmconfig::{
     AxVMCrateConfig, ChannelAccess, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion,
     InterruptMode, MapType, VmMemConfig,
@@ -41,7 +41,7 @@ pub(crate) struct Machine<H: AxVMHal, A: GuestCpu> {
     pub(crate) bus: Bus,
     pub(crate) vgic: Arc<Vgic<A::ListRegisters>>,
     pub(crate) gic: GicVersion,
-    pub(crate) uarts: Vec<Uart>,
+    pub(crate) models: Models,
     /// The physical SPIs that are this VM's, under the same numbers.
     pub(crate) linked: Vec<u32>,
     // These are given back after `space`, whose tables point there.
@@ -49,9 +49,12 @@ pub(crate) struct Machine<H: AxVMHal, A: GuestCpu> {
     _identical: Vec<TakenAt<H>>,
 }
 
-/// One serial port.
-pub(crate) struct Uart {
-    pub(crate) model: Arc<Pl011>,
+/// The devices that more than the bus knows.
+#[derive(Default)]
+pub(crate) struct Models {
+    pub(crate) uarts: Vec<Arc<Pl011>>,
+    /// What the power key is wired to.
+    pub(crate) gpio: Option<Arc<Pl061>>,
 }
 
 impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
@@ -88,9 +91,9 @@ impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
                 vgic
             }
         };
-        let mut uarts = Vec::new();
+        let mut models = Models::default();
         for device in &config.devices.emu_devices {
-            add_device(&mut bus, &mut uarts, device, &vgic, ports)?;
+            add_device(&mut bus, &mut models, device, &vgic, ports)?;
         }
         let bus = bus.build()?;
         let linked = add_host_devices(&mut space, &vgic, config, &ports.devices)?;
@@ -98,7 +101,7 @@ impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
             check_apart(region.base.as_usize(), region.size, &bus)?;
         }
         let channels = join_channels::<H, _>(&mut space, config, ports, &vgic)?;
-        Ok(Self { space, bus, vgic, gic: version, uarts, linked, channels, _identical: identical })
+        Ok(Self { space, bus, vgic, gic: version, models, linked, channels, _identical: identical })
     }
 }
 
@@ -210,7 +213,7 @@ pub(crate) fn base_of(
 
 fn add_device<L: arm_vgic::ListRegisters + 'static>(
     bus: &mut BusBuilder,
-    uarts: &mut Vec<Uart>,
+    models: &mut Models,
     device: &EmulatedDeviceConfig,
     vgic: &Arc<Vgic<L>>,
     ports: &Ports,
@@ -221,7 +224,12 @@ fn add_device<L: arm_vgic::ListRegisters + 'static>(
             let intid = interrupt_of(device)?;
             let model = Arc::new(Pl011::new(ports.console.clone(), vgic.spi_line(intid)));
             bus.add(device.name.as_str(), base, device.length, model.clone());
-            uarts.push(Uart { model });
+            models.uarts.push(model);
+        }
+        EmulatedDeviceType::PowerButton => {
+            let model = Arc::new(Pl061::new(vgic.spi_line(interrupt_of(device)?)));
+            bus.add(device.name.as_str(), base, device.length, model.clone());
+            models.gpio = Some(model);
         }
         EmulatedDeviceType::Dummy => {
             bus.add(device.name.as_str(), base, device.length, Arc::new(Dummy));

@@ -62,7 +62,7 @@ pub(crate) fn device_tree(
     devices: &[HostDevice],
 ) -> Result<Vec<u8>, AxVMError> {
     let cpus: Vec<u64> = (0..config.base.cpu_num).map(mpidr_of).collect();
-    let uarts: Vec<_> = uarts(config).collect();
+    let uarts: Vec<_> = places(config, EmulatedDeviceType::Console).collect();
     let words: Vec<_> = devices.iter().map(Words::of).collect();
     let devices: Vec<_> =
         devices.iter().zip(&words).map(|(device, words)| words.node(device)).collect();
@@ -73,6 +73,7 @@ pub(crate) fn device_tree(
         uarts: &uarts,
         virtio_mmio: &[],
         devices: &devices,
+        power_button: places(config, EmulatedDeviceType::PowerButton).next(),
         channels: &config.devices.channels,
         bootargs: &config.kernel.cmdline,
         initrd: layout.ramdisk.clone(),
@@ -121,11 +122,14 @@ pub(crate) fn gic(config: &AxVMCrateConfig, version: GicVersion) -> Gic {
     }
 }
 
-/// The serial ports: first address, and INTID or 0.
-fn uarts(config: &AxVMCrateConfig) -> impl Iterator<Item = (GuestPhysAddr, u32)> {
+/// The devices of one kind: first address, and INTID or 0.
+fn places(
+    config: &AxVMCrateConfig,
+    kind: EmulatedDeviceType,
+) -> impl Iterator<Item = (GuestPhysAddr, u32)> {
     let devices = config.devices.emu_devices.iter();
-    let consoles = devices.filter(|device| device.emu_type == EmulatedDeviceType::Console);
-    consoles.map(|device: &EmulatedDeviceConfig| {
+    let devices = devices.filter(move |device| device.emu_type == kind);
+    devices.map(|device: &EmulatedDeviceConfig| {
         (GuestPhysAddr::from_usize(device.base_gpa), u32::try_from(device.irq_id).unwrap_or(0))
     })
 }

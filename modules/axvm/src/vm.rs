@@ -254,7 +254,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
 
     /// Types `bytes` at its console; gives how many were taken.
     pub fn console_input(&self, bytes: &[u8]) -> usize {
-        self.machine.uarts.first().map_or(0, |uart| uart.model.receive(bytes))
+        self.machine.models.uarts.first().map_or(0, |uart| uart.receive(bytes))
     }
 
     /// Loads its images, resets its devices and starts its boot vCPU.

@@ -169,6 +169,8 @@ pub enum EmulatedDeviceType {
     VirtioNet,
     /// A virtio console.
     VirtioConsole,
+    /// The key by which a guest is asked to power off.
+    PowerButton,
 }
 choice!(
     EmulatedDeviceType,
@@ -184,9 +186,16 @@ choice!(
         ("plic", Some(0x30), Plic),
         ("virtio-blk", Some(0xe1), VirtioBlk),
         ("virtio-net", Some(0xe2), VirtioNet),
-        ("virtio-console", Some(0xe3), VirtioConsole)
+        ("virtio-console", Some(0xe3), VirtioConsole),
+        ("power-button", None, PowerButton)
     ],
-    [("pl011", Console), ("gicr", GicRedistributor), ("gicd", GicDistributor), ("its", GicIts)]
+    [
+        ("pl011", Console),
+        ("pl061", PowerButton),
+        ("gicr", GicRedistributor),
+        ("gicd", GicDistributor),
+        ("its", GicIts)
+    ]
 );
 
 impl EmulatedDeviceType {

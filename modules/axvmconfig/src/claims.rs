@@ -68,13 +68,13 @@ impl Claim {
         })
     }
 
-    /// The claim of a device that the board has without being asked.
-    pub(crate) fn of_board(what: &str, owner: Owner, base: usize, size: usize) -> Self {
+    /// The claim of a device that the board has without being asked, and the `key` that switches it off if there is one.
+    pub(crate) fn of_board(what: &str, key: &str, owner: Owner, base: usize, size: usize) -> Self {
         Self {
             what: what.into(),
             owner,
             range: base..base.saturating_add(size),
-            key: String::new(),
+            key: key.into(),
             span: None,
         }
     }
@@ -120,7 +120,7 @@ pub(crate) fn gic(
         return Vec::new();
     }
     let mut claims = Vec::new();
-    let mut claim = |what, base, size| claims.push(Claim::of_board(what, owner, base, size));
+    let mut claim = |what, base, size| claims.push(Claim::of_board(what, "", owner, base, size));
     if !placed(GicDistributor) {
         claim("the GIC distributor", GICD_BASE, GICD_SIZE);
     }
@@ -153,7 +153,8 @@ pub(crate) fn check(source: &Source<'_>, mut claims: Vec<Claim>) -> Result<(), C
         );
         let hint = match &other.span {
             Some(place) => format!("{} is on line {}", other.what, source.line_of(place.start)),
-            None => format!("{} cannot be moved", other.what),
+            None if other.key.is_empty() => format!("{} cannot be moved", other.what),
+            None => format!("{} = false takes {} away", other.key, other.what),
         };
         return Err(source.error(span.clone(), &claim.key, message, hint));
     }

@@ -16,6 +16,7 @@ use crate::{
     node::Node,
     region::PAGE,
     source::quoted,
+    standard::{Place, STANDARD},
 };
 
 /// A device that the hypervisor emulates.
@@ -56,9 +57,6 @@ pub struct PassThroughDeviceConfig {
     pub allow_unsafe: bool,
 }
 
-const CONSOLE_BASE: usize = 0x0900_0000;
-const CONSOLE_SIZE: usize = 0x1000;
-const CONSOLE_IRQ: usize = 33;
 const VIRTIO_BASE: usize = 0x0a00_0000;
 const VIRTIO_SIZE: usize = 0x200;
 const VIRTIO_IRQ: usize = 48;
@@ -79,7 +77,7 @@ const EMULATED_KEYS: &[Key] = &[
         "base_gpa",
         &["base"],
         NUMBER,
-        "Where its registers start in the guest; a multiple of 8. A console or a virtio device has a place of its own.",
+        "Where its registers start in the guest; a multiple of 8. A console, a power button or a virtio device has a place of its own.",
     ),
     key("length", &["size"], Kind::Size, "How many bytes its registers take; a multiple of 8."),
     key("irq_id", &["irq"], IRQ, ABOUT_IRQ),
@@ -182,6 +180,12 @@ impl Taken {
         }
     }
 
+    /// Keeps the name and the interrupt of a device that the board has for it.
+    pub(crate) fn keep(&mut self, name: &str, irq: usize, owner: String) {
+        self.names.insert(name.into(), owner.clone());
+        self.irqs.insert(irq, owner);
+    }
+
     /// The doorbell of a channel, which nobody else may have.
     pub(crate) fn doorbell(&mut self, record: &Fields<'_>, irq: usize) -> Result<(), ConfigError> {
         match self.irqs.insert(irq, record.path().into()) {
@@ -212,7 +216,8 @@ impl Taken {
     }
 }
 
-/// The emulated devices of the file and the addresses they claim; the console is added unless it is switched off.
+/// The emulated devices of the file and the addresses they claim; the console and the power button are added unless they
+/// are switched off.
 pub(crate) fn read_emulated(
     fields: &Fields<'_>,
     claims: &mut Vec<Claim>,
@@ -225,12 +230,15 @@ pub(crate) fn read_emulated(
             record.require("emu_type", "type = \"console\"")?.choice()?;
         records.push((item, record, kind));
     }
-    let listed = records.iter().any(|(_, _, kind)| *kind == EmulatedDeviceType::Console);
+    let listed = |wanted| records.iter().any(|(_, _, kind)| *kind == wanted);
     let mut devices = Vec::new();
-    if wants_default_console(fields, listed)? {
-        devices.push(default_console(claims, taken));
+    for standard in &STANDARD {
+        if standard.is_wanted(fields, listed(standard.kind))? {
+            devices.push(standard.add(claims, taken));
+        }
     }
     for (item, record, kind) in records {
+        only_one(&item, kind, &devices)?;
         let device = read_device(&record, kind, &devices, taken)?;
         let claim = Claim::at(&item, Owner::Emulated, device.base_gpa, device.length)?;
         claims.push(claim);
@@ -239,44 +247,24 @@ pub(crate) fn read_emulated(
     Ok(devices)
 }
 
-fn wants_default_console(fields: &Fields<'_>, listed: bool) -> Result<bool, ConfigError> {
-    let Some(node) = fields.get("console") else {
-        return Ok(!listed);
-    };
-    let wanted = node.boolean()?;
-    if listed && !wanted {
-        return Err(node.error("console is false, but a console is listed", "allowed: true"));
+/// Refuses a second device of a kind that there is one of.
+fn only_one(
+    item: &Node<'_>,
+    kind: EmulatedDeviceType,
+    devices: &[EmulatedDeviceConfig],
+) -> Result<(), ConfigError> {
+    let single = kind == EmulatedDeviceType::PowerButton;
+    match devices.iter().find(|device| single && device.emu_type == kind) {
+        None => Ok(()),
+        Some(other) => Err(item
+            .error(format!("a second {kind}"), format!("a VM has one, and {} is it", other.name))),
     }
-    Ok(wanted && !listed)
-}
-
-/// The serial console of the board.
-fn default_console(claims: &mut Vec<Claim>, taken: &mut Taken) -> EmulatedDeviceConfig {
-    const CONSOLE: &str = "console";
-    claims.push(Claim::of_board("the console", Owner::Emulated, CONSOLE_BASE, CONSOLE_SIZE));
-    taken.names.insert(CONSOLE.into(), "the console".into());
-    taken.irqs.insert(CONSOLE_IRQ, "the console".into());
-    EmulatedDeviceConfig {
-        name: CONSOLE.into(),
-        base_gpa: CONSOLE_BASE,
-        length: CONSOLE_SIZE,
-        irq_id: CONSOLE_IRQ,
-        emu_type: EmulatedDeviceType::Console,
-        cfg_list: Vec::new(),
-    }
-}
-
-/// Where a device is.
-struct Place {
-    base: usize,
-    length: usize,
-    irq: usize,
 }
 
 /// Where the board has a device that the file does not place; virtio devices take the first free slot.
 fn default_place(kind: EmulatedDeviceType, devices: &[EmulatedDeviceConfig]) -> Option<Place> {
-    if kind == EmulatedDeviceType::Console {
-        return Some(Place { base: CONSOLE_BASE, length: CONSOLE_SIZE, irq: CONSOLE_IRQ });
+    if let Some(standard) = STANDARD.iter().find(|one| one.kind == kind) {
+        return Some(standard.place());
     }
     if !kind.is_virtio() {
         return None;

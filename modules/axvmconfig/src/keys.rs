@@ -190,6 +190,14 @@ pub(crate) const KEYS: &[Key] = &[
     .or("true"),
     key_of(
         "devices",
+        "power_button",
+        &[],
+        Kind::Boolean,
+        "Whether it can be asked to power off (a PL061 at 0x0903_0000, INTID 39) without listing one.",
+    )
+    .or("true"),
+    key_of(
+        "devices",
         "gic",
         &[],
         Kind::Choice(words::<GicVersion>),

@@ -36,6 +36,7 @@ mod overrides;
 mod region;
 pub mod schema;
 mod source;
+mod standard;
 mod suggest;
 mod vm;
 

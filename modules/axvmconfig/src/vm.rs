@@ -107,7 +107,8 @@ pub struct KernelConfig {
 /// The devices of a VM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DevicesConfig {
-    /// What is emulated. The serial console is among them unless the file says `console = false`.
+    /// What is emulated. The serial console and the power button are among them unless the file says
+    /// `console = false` and `power_button = false`.
     pub emu_devices: Vec<EmulatedDeviceConfig>,
     /// What the guest gets of the host's devices.
     pub passthrough_devices: Vec<PassThroughDeviceConfig>,

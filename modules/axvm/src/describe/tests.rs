@@ -43,11 +43,12 @@ fn a_board_is_shown_in_the_order_of_its_addresses() {
     assert_eq!(lines[1], "  0x08000000-0x0800ffff     64 KiB  device gicd");
     assert_eq!(lines[2], "  0x080a0000-0x080dffff    256 KiB  device gicr");
     assert_eq!(lines[3], "  0x09000000-0x09000fff      4 KiB  device console, interrupt 33");
-    assert_eq!(lines[4], "  0x40000000-0x43ffffff     64 MiB  memory rwx (alloc)");
-    assert!(lines[5].starts_with("  0x40000000-") && lines[5].ends_with("    device tree"));
-    assert_eq!(lines[6], "  0x40200000-0x40200007        8 B    kernel (flat binary)");
-    assert_eq!(lines[7], "  0x41210000-0x41214fff     20 KiB    ramdisk");
-    assert_eq!(lines.len(), 8);
+    assert_eq!(lines[4], "  0x09030000-0x09030fff      4 KiB  device power-button, interrupt 39");
+    assert_eq!(lines[5], "  0x40000000-0x43ffffff     64 MiB  memory rwx (alloc)");
+    assert!(lines[6].starts_with("  0x40000000-") && lines[6].ends_with("    device tree"));
+    assert_eq!(lines[7], "  0x40200000-0x40200007        8 B    kernel (flat binary)");
+    assert_eq!(lines[8], "  0x41210000-0x41214fff     20 KiB    ramdisk");
+    assert_eq!(lines.len(), 9);
     let tree = map.device_tree.unwrap();
     assert_eq!(tree.end.as_usize() - tree.start.as_usize(), map.tree.len());
 }
@@ -129,7 +130,10 @@ fn a_gicv2_is_shown_where_the_configuration_wants_one() {
     let map = flat("memory = \"64M\"\ngic = \"v2\"").unwrap();
     let windows: Vec<_> =
         map.windows.iter().map(|window| (&window.name[..], window.size)).collect();
-    assert_eq!(windows, [("gicd", 0x1000), ("gicc", 0x2000), ("console", 0x1000)]);
+    assert_eq!(
+        windows,
+        [("gicd", 0x1000), ("gicc", 0x2000), ("console", 0x1000), ("power-button", 0x1000)]
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A board of the kind of QEMU's `virt` machine as a device tree.
 
 use super::{
-    FdtError, channel,
+    FdtError, channel, power,
     tree::{LEVEL_HIGH, Tree},
 };
 use crate::image::DEVICE_TREE_MAX;
@@ -12,9 +12,9 @@ use core::ops::Range;
 
 /// The phandle of the interrupt controller.
 const GIC: u32 = 1;
-/// The phandle of the UARTs' clock.
-const CLOCK: u32 = 2;
-/// The UARTs' clock in Hz.
+/// The phandle of the clock of UARTs and other PrimeCells.
+pub(super) const CLOCK: u32 = 2;
+/// That clock in Hz.
 const CLOCK_HZ: u32 = 24_000_000;
 /// The interrupt type of a private peripheral interrupt, counted from INTID 16.
 const PPI: u32 = 1;
@@ -84,6 +84,8 @@ pub struct GuestBoard<'a> {
     pub virtio_mmio: &'a [(GuestPhysAddr, usize, u32)],
     /// Devices of any other kind.
     pub devices: &'a [Device<'a>],
+    /// What the power key is wired to, a PL061: first address, INTID or 0 for none.
+    pub power_button: Option<(GuestPhysAddr, u32)>,
     /// The memory it shares with other VMs.
     pub channels: &'a [ChannelConfig],
     /// The kernel's command line; may be empty.
@@ -114,7 +116,9 @@ pub fn build(board: &GuestBoard<'_>) -> Result<Vec<u8>, FdtError> {
         psci(root)?;
         timer(root, board)?;
         gic(root, board)?;
+        clock(root, board)?;
         uarts(root, board)?;
+        power::nodes(root, board.power_button)?;
         virtio(root, board)?;
         devices(root, board)?;
         channel::nodes(root, board.channels)
@@ -241,8 +245,10 @@ fn uart_path(base: GuestPhysAddr) -> alloc::string::String {
     format!("/pl011@{:x}", base.as_usize())
 }
 
-fn uarts(root: &mut Tree, board: &GuestBoard<'_>) -> Result<(), FdtError> {
-    if board.uarts.is_empty() && board.devices.iter().all(|device| device.clock_names.is_empty()) {
+/// The one clock, where something has it.
+fn clock(root: &mut Tree, board: &GuestBoard<'_>) -> Result<(), FdtError> {
+    let no_primecell = board.uarts.is_empty() && board.power_button.is_none();
+    if no_primecell && board.devices.iter().all(|device| device.clock_names.is_empty()) {
         return Ok(());
     }
     root.node("apb-pclk", |clock| {
@@ -251,7 +257,10 @@ fn uarts(root: &mut Tree, board: &GuestBoard<'_>) -> Result<(), FdtError> {
         clock.cells("clock-frequency", &[CLOCK_HZ])?;
         clock.texts("clock-output-names", &["clk24mhz"])?;
         clock.phandle(CLOCK)
-    })?;
+    })
+}
+
+fn uarts(root: &mut Tree, board: &GuestBoard<'_>) -> Result<(), FdtError> {
     for &(base, intid) in board.uarts {
         root.node_at("pl011", base, |uart| {
             uart.texts("compatible", &["arm,pl011", "arm,primecell"])?;

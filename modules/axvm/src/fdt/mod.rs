@@ -6,6 +6,7 @@ mod board;
 mod channel;
 mod error;
 mod given;
+mod power;
 mod text;
 mod tree;
 
@@ -15,6 +16,8 @@ pub use self::{
     given::check_given,
     text::to_dts,
 };
+
+pub(crate) use self::power::POWER_KEY_INPUT;
 
 #[cfg(test)]
 mod tests;

@@ -38,6 +38,7 @@ fn board(gic: Gic) -> GuestBoard<'static> {
         uarts: &UARTS,
         virtio_mmio: &VIRTIO,
         devices: &[],
+        power_button: Some((GuestPhysAddr::from_usize(0x0903_0000), 39)),
         channels: &[],
         bootargs: "console=ttyAMA0",
         initrd: Some(gpa(0x4400_0000)..gpa(0x4410_0000)),
@@ -144,8 +145,33 @@ fn a_device_of_any_kind_has_a_node() {
 }
 
 #[test]
+fn the_power_key_is_found_as_on_the_virt_board() {
+    let blob = build(&board(V3)).unwrap();
+    assert_eq!(text(&blob, "pl061@9030000", "compatible"), "arm,pl061\0arm,primecell");
+    assert_eq!(cells(&blob, "pl061@9030000", "reg"), [0, 0x0903_0000, 0, 0x1000]);
+    assert_eq!(cells(&blob, "pl061@9030000", "interrupts"), [0, 7, 4]);
+    assert_eq!(cells(&blob, "pl061@9030000", "#gpio-cells"), [2]);
+    assert_eq!(cells(&blob, "pl061@9030000", "clocks"), cells(&blob, "apb-pclk", "phandle"));
+    assert_eq!(text(&blob, "gpio-keys", "compatible"), "gpio-keys");
+    let [controller] = cells(&blob, "pl061@9030000", "phandle")[..] else { panic!("one phandle") };
+    assert_eq!(cells(&blob, "poweroff", "gpios"), [controller, 3, 0]);
+    assert_eq!(cells(&blob, "poweroff", "linux,code"), [116]);
+    let quiet = GuestBoard { power_button: Some((gpa(0x1000), 0)), uarts: &[], ..board(V3) };
+    let blob = build(&quiet).unwrap();
+    assert_eq!(read(&blob, "pl061@1000", "interrupts"), None);
+    assert_eq!(cells(&blob, "pl061@1000", "clocks"), cells(&blob, "apb-pclk", "phandle"));
+}
+
+#[test]
 fn what_is_not_there_has_no_node() {
-    let bare = GuestBoard { uarts: &[], virtio_mmio: &[], bootargs: "", initrd: None, ..board(V3) };
+    let bare = GuestBoard {
+        uarts: &[],
+        virtio_mmio: &[],
+        power_button: None,
+        bootargs: "",
+        initrd: None,
+        ..board(V3)
+    };
     let blob = build(&bare).unwrap();
     for (node, name) in [
         ("chosen", "bootargs"),
@@ -153,6 +179,8 @@ fn what_is_not_there_has_no_node() {
         ("chosen", "linux,initrd-start"),
         ("aliases", "serial0"),
         ("apb-pclk", "phandle"),
+        ("pl061@9030000", "reg"),
+        ("gpio-keys", "compatible"),
     ] {
         assert_eq!(read(&blob, node, name), None, "{node} {name}");
     }

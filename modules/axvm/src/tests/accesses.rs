@@ -95,7 +95,7 @@ fn an_access_across_the_end_of_a_device_is_aborted() {
 fn every_width_at_every_offset_of_every_device_is_answered_or_aborted() {
     let mut bench = Bench::new(2);
     let windows: Vec<_> = bench.vm.devices().map(|w| (w.gpa.as_usize(), w.size)).collect();
-    assert_eq!(windows.len(), 3);
+    assert_eq!(windows.len(), 4);
     for (start, size) in windows {
         for offset in (0..size).step_by(0x1f).chain(size - 16..size) {
             for width in [Byte, Word, Dword, Qword] {

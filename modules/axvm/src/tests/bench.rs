@@ -29,6 +29,7 @@ pub(super) const ENTRY: usize = 0x4020_0000;
 /// How much the guest has.
 pub(super) const RAM_SIZE: usize = 4 << 20;
 pub(super) const UART: usize = 0x0900_0000;
+pub(super) const POWER_BUTTON: usize = 0x0903_0000;
 pub(super) const GICD: usize = 0x0800_0000;
 pub(super) const GICR: usize = 0x080a_0000;
 /// The CPU interface of a guest with a GICv2, and where a host with one has it.

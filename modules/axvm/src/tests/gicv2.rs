@@ -33,7 +33,7 @@ fn the_guest_has_the_hosts_virtual_cpu_interface_as_its_own() {
     assert!(bench.vm.machine.space.translate(gpa(GICC + 0x2000)).is_none());
     assert!(bench.vm.read_guest(gpa(GICC), &mut [0; 4]).is_err(), "it is no memory");
     let windows: Vec<_> = bench.vm.devices().map(|window| window.gpa.as_usize()).collect();
-    assert_eq!(windows, [GICD, UART]);
+    assert_eq!(windows, [GICD, UART, POWER_BUTTON]);
 }
 
 #[test]

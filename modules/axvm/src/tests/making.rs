@@ -113,7 +113,7 @@ fn memory_over_a_device_is_refused_by_name() {
         let error = refused(&host, with_regions(&regions), IMAGES);
         assert!(sentence(&error).contains(device), "{error}");
     }
-    let beside = [region(RAM, 4 * MIB, MapType::Alloc), region(UART + 4096, MIB, MapType::Alloc)];
+    let beside = [region(RAM, 4 * MIB, MapType::Alloc), region(UART + 4096, 4096, MapType::Alloc)];
     drop(make(1, with_regions(&beside), IMAGES).unwrap());
 }
 

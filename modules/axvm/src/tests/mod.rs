@@ -22,6 +22,7 @@ mod making;
 mod passing;
 mod pausing;
 mod power;
+mod power_key;
 mod running;
 mod timers;
 

@@ -48,6 +48,7 @@ passthrough_devices = [
   ["rtc", 0x0901_0000, 0x0902_0000, 0x1000, 34],
 ]
 interrupt_mode = "passthrough"
+power_button = false
 gic = "v3"
 "#;
 
@@ -108,6 +109,9 @@ fn name_kernel_and_memory_are_enough() {
     assert_eq!(vm.devices.interrupt_mode, InterruptMode::Emulated);
     let console = &vm.devices.emu_devices[0];
     assert_eq!((console.base_gpa, console.length, console.irq_id), (0x0900_0000, 0x1000, 33));
+    let button = &vm.devices.emu_devices[1];
+    assert_eq!(button.emu_type, EmulatedDeviceType::PowerButton);
+    assert_eq!((button.base_gpa, button.length, button.irq_id), (0x0903_0000, 0x1000, 39));
 }
 
 #[test]
@@ -158,7 +162,7 @@ fn virtio_devices_find_their_own_slot() {
     let vm = vm_with(
         "[[device]]\ntype = \"virtio-blk\"\n[[device]]\ntype = \"virtio-net\"\n[[device]]\ntype = \"virtio-blk\"",
     );
-    let places: Vec<_> = vm.devices.emu_devices[1..]
+    let places: Vec<_> = vm.devices.emu_devices[2..]
         .iter()
         .map(|device| (device.name.as_str(), device.base_gpa, device.irq_id))
         .collect();
@@ -174,10 +178,29 @@ fn virtio_devices_find_their_own_slot() {
 
 #[test]
 fn the_console_can_be_left_out_or_moved() {
-    assert!(vm_with("console = false").devices.emu_devices.is_empty());
-    let moved = vm_with("[[device]]\ntype = \"console\"\nbase = 0x0910_0000");
-    assert_eq!(moved.devices.emu_devices.len(), 1);
-    assert_eq!(moved.devices.emu_devices[0].base_gpa, 0x0910_0000);
+    let kinds = |more| {
+        let devices = vm_with(more).devices.emu_devices;
+        devices.into_iter().map(|one| (one.emu_type, one.base_gpa)).collect::<Vec<_>>()
+    };
+    let button = (EmulatedDeviceType::PowerButton, 0x0903_0000);
+    assert_eq!(kinds("console = false"), [button]);
+    let moved = "[[device]]\ntype = \"console\"\nbase = 0x0910_0000";
+    assert_eq!(kinds(moved), [button, (EmulatedDeviceType::Console, 0x0910_0000)]);
+}
+
+#[test]
+fn the_power_button_can_be_left_out_or_moved() {
+    let buttons = |more: &str| {
+        let devices = vm_with(&std::format!("console = false\n{more}")).devices.emu_devices;
+        devices.into_iter().map(|one| (one.base_gpa, one.irq_id)).collect::<Vec<_>>()
+    };
+    assert_eq!(buttons("power_button = false"), []);
+    assert_eq!(buttons("power_button = true"), [(0x0903_0000, 39)]);
+    let moved = "[[device]]\ntype = \"power-button\"\nbase = 0x0910_0000\nirq = 50";
+    assert_eq!(buttons(moved), [(0x0910_0000, 50)]);
+    // What it leaves is free.
+    let clock = "power_button = false\n[[device]]\ntype = \"dummy\"\nbase = 0x0903_0000\nlength = 8\nirq = 39";
+    assert_eq!(buttons(clock), [(0x0903_0000, 39)]);
 }
 
 #[test]

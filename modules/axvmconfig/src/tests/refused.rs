@@ -264,7 +264,13 @@ fn overlaps_are_blamed_on_the_later_one() {
             "memory_regions = [[0x0900_0000, 0x1000, 7, 0]]",
             (4, 19),
             "memory_regions[0] overlaps the console: 0x9000000-0x9000fff and 0x9000000-0x9000fff",
-            "cannot be moved",
+            "console = false takes the console away",
+        ),
+        (
+            "[[device]]\ntype = \"dummy\"\nbase = 0x0903_0800\nlength = 8",
+            (4, 1),
+            "device[0] overlaps the power button: 0x9030800-0x9030807 and 0x9030000-0x9030fff",
+            "power_button = false takes the power button away",
         ),
         (
             "[[device]]\ntype = \"dummy\"\nbase = 0x4000_0008\nlength = 8",
@@ -309,7 +315,7 @@ fn devices_have_their_own_names_and_interrupts() {
             "[[device]]\ntype = \"virtio-blk\"\nirq = 33",
             (6, 7),
             "interrupt 33 is taken",
-            "the console has it",
+            "the console (console = false takes it away) has it",
         ),
         (
             "[[device]]\ntype = \"virtio-blk\"\nirq = 1",
@@ -346,6 +352,18 @@ fn devices_have_their_own_names_and_interrupts() {
             (7, 11),
             "console is false, but a console is listed",
             "true",
+        ),
+        (
+            "power_button = false\n[[device]]\ntype = \"power-button\"",
+            (4, 16),
+            "power_button is false, but a power-button is listed",
+            "true",
+        ),
+        (
+            "[[device]]\ntype = \"power-button\"\n[[device]]\ntype = \"pl061\"\nbase = 0x0910_0000\nirq = 50",
+            (6, 1),
+            "a second power-button",
+            "a VM has one, and power-button is it",
         ),
         (
             "[[passthrough]]\nbase = 0x1000\nbase_hpa = 0x1008\nlength = 8",
