@@ -84,6 +84,8 @@ impl Watch {
         let name = vm.vm.name();
         match reason {
             StopReason::Operator | StopReason::NotLoaded(_) => self.settled = true,
+            // The shell, which asked for it, says so.
+            StopReason::PowerOff | StopReason::Reset if vm.is_asked() => self.settled = true,
             StopReason::Reset => {
                 if vm.since_start_ns() < duration_ns(NOT_SOONER) {
                     return;
@@ -105,6 +107,9 @@ impl Watch {
     }
 
     fn restarts(&self, vm: &Vm, reason: &StopReason) -> bool {
+        if vm.is_asked() {
+            return false;
+        }
         match vm.vm.config().base.restart {
             RestartPolicy::Never => false,
             RestartPolicy::OnFailure => matches!(reason, StopReason::Fault { .. }),

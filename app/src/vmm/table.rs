@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 
 use arm_vcpu::Aarch64VCpu;
@@ -30,6 +30,8 @@ pub(crate) struct Vm {
     pub(crate) console: Arc<History>,
     /// When it was last started, in nanoseconds of the counter.
     started_ns: AtomicU64,
+    /// Its guest has been asked to power off: it shall not start again by itself.
+    asked: AtomicBool,
     /// Given back after `vm`, which maps them.
     pub(crate) given: Given,
 }
@@ -119,7 +121,8 @@ pub(crate) fn create(file: &str, options: &CreateOptions) -> Result<String, Stri
     let ports =
         Ports { console: console.clone(), vcpus: seats.clone(), devices, channels: &CHANNELS };
     let vm = AxVM::new(id, config, images, ports).map_err(|error| format!("{name}: {error}"))?;
-    let vm = Arc::new(Vm { vm, seats, console, started_ns: AtomicU64::new(0), given });
+    let (started_ns, asked) = (AtomicU64::new(0), AtomicBool::new(false));
+    let vm = Arc::new(Vm { vm, seats, console, started_ns, asked, given });
     let mut vms = VMS.lock();
     let at = vms.partition_point(|other| other.vm.id() < id);
     vms.insert(at, vm);
@@ -213,6 +216,7 @@ impl Vm {
             self.seats.iter().for_each(Seat::reset_ran_ns);
         }
         let said_before = self.console.written();
+        self.asked.store(false, Ordering::Release);
         self.vm.boot(why)?;
         self.console.set_start(said_before);
         self.started_ns.store(now_ns(), Ordering::Relaxed);
@@ -220,6 +224,22 @@ impl Vm {
             self.given.start(boot.home());
         }
         Ok(())
+    }
+
+    /// Presses the power key; false if the guest cannot be asked.
+    pub(crate) fn press_power_key(&self) -> bool {
+        // Before the guest knows: it may be off in no time.
+        let before = self.asked.swap(true, Ordering::AcqRel);
+        let pressed = self.vm.press_power_key();
+        if !pressed {
+            self.asked.store(before, Ordering::Release);
+        }
+        pressed
+    }
+
+    /// Whether its guest has been asked to power off in this run.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
     }
 
     /// Lets vCPUs that are parked look whether they are to end.

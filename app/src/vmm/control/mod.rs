@@ -83,10 +83,12 @@ impl VmControl for Control {
         power::start(&find(vm)?, progress)
     }
 
-    fn stop(&mut self, vm: &str, _mode: StopMode, _limit: Duration) -> ControlResult<Stopped> {
-        // No guest can be asked yet: there is no power button in its machine.
-        power::stop(&*find(vm)?)?;
-        Ok(Stopped::Forced)
+    fn stop(&mut self, vm: &str, mode: StopMode, timeout: Duration) -> ControlResult<Stopped> {
+        let vm = find(vm)?;
+        match mode {
+            StopMode::Ask => power::ask(&vm, timeout),
+            StopMode::Force => power::stop(&vm).map(|()| Stopped::Forced),
+        }
     }
 
     fn pause(&mut self, vm: &str) -> ControlResult<()> {

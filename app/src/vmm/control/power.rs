@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use axshell::{ControlError, ControlResult, DeleteMode, OnProgress};
+use axshell::{ControlError, ControlResult, DeleteMode, OnProgress, Stopped};
 use axvm::{AxVMError, State, StopReason};
 
 use super::work;
@@ -15,6 +15,8 @@ use crate::vmm::time::{duration_ns, now_ns};
 /// How long a VM may take to leave the CPUs once it is told to.
 const OUT_WITHIN: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(2);
+/// How long the power key is held: drivers look at it again a few milliseconds after it moved.
+const KEY_HELD: Duration = Duration::from_millis(200);
 
 /// Why `vm` refuses, in the operator's words.
 pub(super) fn refusal(vm: &Vm, error: &AxVMError) -> ControlError {
@@ -65,6 +67,53 @@ pub(super) fn start(vm: &Arc<Vm>, progress: OnProgress<'_>) -> ControlResult<()>
     work::run("loading", || (0, 0), progress, move || theirs.start())
         .map_err(ControlError::new)?
         .map_err(|error| refusal(vm, &error))
+}
+
+/// Asks the guest of `vm` to power off, and stops `vm` if it cannot be asked or is not out after `timeout`.
+pub(super) fn ask(vm: &Vm, timeout: Duration) -> ControlResult<Stopped> {
+    if !vm.press_power_key() {
+        return stop(vm).map(|()| Stopped::Forced);
+    }
+    let pressed = now_ns();
+    let (release, end) =
+        [KEY_HELD, timeout].map(|time| pressed.saturating_add(duration_ns(time))).into();
+    let mut is_down = true;
+    while !vm.is_out() && now_ns() < end {
+        if is_down && now_ns() >= release {
+            vm.vm.release_power_key();
+            is_down = false;
+        }
+        thread::sleep(POLL);
+    }
+    vm.vm.release_power_key();
+    // It goes on, or would do so after a reset; or it comes to its end just now.
+    if !has_ended(vm)
+        && let Err(error) = stop(vm)
+        && !has_ended(vm)
+    {
+        return Err(error);
+    }
+    match vm.vm.state() {
+        State::Stopped(StopReason::PowerOff) => Ok(Stopped::Itself),
+        State::Stopped(reason @ StopReason::Fault { .. }) => {
+            let name = vm.vm.name();
+            let message = format!("{name} did not power off when asked, but failed: {reason}");
+            Err(ControlError::new(message))
+        }
+        State::Stopped(StopReason::Operator | StopReason::Reset | StopReason::NotLoaded(_))
+        | State::Created
+        | State::Starting
+        | State::Running
+        | State::Pausing
+        | State::Paused
+        | State::Stopping(_)
+        | State::Deleted => Ok(Stopped::Refused),
+    }
+}
+
+/// Whether it is out, and does not start again by itself.
+fn has_ended(vm: &Vm) -> bool {
+    vm.is_out() && vm.vm.state() != State::Stopped(StopReason::Reset)
 }
 
 /// Stops `vm` at once.

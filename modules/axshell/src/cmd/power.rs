@@ -44,13 +44,13 @@ pub(crate) fn stop(session: &mut Session<'_>, parsed: &Parsed) -> Outcome {
     let (mode, timeout) = stop_options(parsed)?;
     session.each(&parsed.words, |session, typed| {
         let name = session.vm(typed)?;
-        match session.control.stop(&name, mode, timeout)? {
-            Stopped::Refused => {
-                session
-                    .say(format_args!("stopped {name} by force: it did not power off when asked"));
-            }
-            Stopped::Forced | Stopped::Itself => session.say(format_args!("stopped {name}")),
-        }
+        let how = match (session.control.stop(&name, mode, timeout)?, mode) {
+            (Stopped::Itself, _) => ": it powered off",
+            (Stopped::Refused, _) => " by force: it did not power off when asked",
+            (Stopped::Forced, StopMode::Ask) => ": it could not be asked to power off",
+            (Stopped::Forced, StopMode::Force) => "",
+        };
+        session.say(format_args!("stopped {name}{how}"));
         Ok(())
     })
 }

@@ -32,7 +32,7 @@ fn a_vm_lives_from_create_to_delete() {
          0   linux  running  2      512M    12.5%  4.2s    900\n",
     );
     then("vm delete linux", 1, "error: linux is running; stop it first or use --force\n");
-    then("vm stop linux", 0, "stopped linux\n");
+    then("vm stop linux", 0, "stopped linux: it powered off\n");
     then("vm stop linux", 1, "error: linux is not running\n");
     then("vm delete linux", 0, "deleted linux\n");
     then("vm delete linux", 1, "error: there is no VM \"linux\"; see vm list\n");
@@ -94,15 +94,17 @@ fn boot_is_start() {
 
 #[test]
 fn stop_asks_waits_and_says_when_it_had_to_force() {
-    let mut shell = shell();
-    execute(&mut shell, "vm start linux hello deaf");
+    let mut shell = Shell::new(Fake::with(&["linux", "hello", "deaf", "flat"]));
+    execute(&mut shell, "vm start linux hello deaf flat");
     let forced = "stopped deaf by force: it did not power off when asked\n";
     assert_run(&mut shell, "vm stop deaf --timeout 250ms", 0, forced);
-    assert_run(&mut shell, "vm stop linux", 0, "stopped linux\n");
+    assert_run(&mut shell, "vm stop linux", 0, "stopped linux: it powered off\n");
     assert_run(&mut shell, "vm stop --force hello", 0, "stopped hello\n");
+    let flat = "stopped flat: it could not be asked to power off\n";
+    assert_run(&mut shell, "vm stop flat", 0, flat);
     assert_eq!(
         shell.control().asked,
-        ["stop deaf Ask 250ms", "stop linux Ask 5s", "stop hello Force 5s"]
+        ["stop deaf Ask 250ms", "stop linux Ask 5s", "stop hello Force 5s", "stop flat Ask 5s"]
     );
     let message = "error: --timeout wants a time up to 10m, such as 5s or 500ms, not \"2h\"\n";
     assert_run(&mut shell, "vm stop linux --timeout 2h", 2, message);

@@ -119,6 +119,7 @@ impl VmControl for Fake {
         Ok(match mode {
             StopMode::Force => Stopped::Forced,
             StopMode::Ask if vm.name == "deaf" => Stopped::Refused,
+            StopMode::Ask if vm.name == "flat" => Stopped::Forced,
             StopMode::Ask => Stopped::Itself,
         })
     }
