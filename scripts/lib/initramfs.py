@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the test guest's user space: busybox, its names, and an /init that says when it is ready.
+"""Writes the test guest's user space: busybox, its names, an /init that says when it is ready, and what answers the power key.
 
 Usage: initramfs.py BUSYBOX ARCHIVE. The archive is a gzipped cpio of the "newc" kind (Linux,
 Documentation/driver-api/early-userspace/buffer-format.rst). It is written entry by entry, so that device nodes need
@@ -8,7 +8,9 @@ no root and the same busybox always gives the same bytes.
 
 import gzip
 import stat
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 INIT = """#!/bin/sh
@@ -19,6 +21,7 @@ mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs tmpfs /tmp
 hostname guest
 export PATH=/bin HOME=/root ENV=/etc/shell
+powerkey &
 echo "GUEST-READY cpus=$(nproc)"
 while :; do
     setsid cttyhack sh
@@ -32,6 +35,7 @@ reboot() { busybox reboot -f; }
 halt() { busybox halt -f; }
 """
 
+POWER_KEY = Path(__file__).with_name("powerkey.s")
 DIRECTORIES = ["bin", "dev", "etc", "proc", "root", "sys", "tmp"]
 
 
@@ -42,6 +46,16 @@ def applets(busybox: bytes) -> list[str]:
         sys.exit("initramfs.py: no list of applets in this busybox")
     end = busybox.index(b"\0\0", start)
     return [name.decode() for name in busybox[start:end].split(b"\0")]
+
+
+def program(source: Path) -> bytes:
+    """The one file of assembly `source` as a static program of arm64 Linux."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain, linked = Path(folder) / "plain.o", Path(folder) / "program"
+        assemble = ["llvm-mc", "-filetype=obj", "-triple=aarch64", "-o", plain, source]
+        subprocess.run(assemble, check=True)
+        subprocess.run(["ld.lld", "--strip-all", "-z", "noseparate-code", "-o", linked, plain], check=True)
+        return linked.read_bytes()
 
 
 class Newc:
@@ -72,6 +86,7 @@ def archive(busybox: bytes) -> bytes:
     cpio.add("dev/null", stat.S_IFCHR | 0o666, device=(1, 3))
     cpio.add("init", stat.S_IFREG | 0o755, INIT.encode())
     cpio.add("etc/shell", stat.S_IFREG | 0o644, SHELL.encode())
+    cpio.add("bin/powerkey", stat.S_IFREG | 0o755, program(POWER_KEY))
     cpio.add("bin/busybox", stat.S_IFREG | 0o755, busybox)
     for name in applets(busybox):
         if name != "busybox":

@@ -14,6 +14,7 @@ pub(crate) struct Board {
     tree: Range<u64>,
     arguments: &'static str,
     rtc: Option<usize>,
+    gpio: Option<usize>,
 }
 
 impl Board {
@@ -34,6 +35,7 @@ impl Board {
             tree: address as u64..(address + tree.total_size()).next_multiple_of(8) as u64,
             arguments: tree.chosen().bootargs().unwrap_or(""),
             rtc: window(&tree, "arm,pl031", 0),
+            gpio: window(&tree, "arm,pl061", 0),
         };
         let memory = tree.find_all_nodes("/memory").filter_map(|node| node.reg()).flatten();
         for (slot, region) in board.ram.iter_mut().zip(memory) {
@@ -53,6 +55,11 @@ impl Board {
     /// Where the clock is.
     pub(crate) fn rtc(&self) -> Option<usize> {
         self.rtc
+    }
+
+    /// Where the GPIO controller is.
+    pub(crate) fn gpio(&self) -> Option<usize> {
+        self.gpio
     }
 
     /// All RAM, in bytes.

@@ -4,6 +4,7 @@ mod bench;
 mod gic;
 mod hello;
 mod ivc;
+mod key;
 mod leak;
 mod memory;
 mod rtc;
@@ -52,9 +53,11 @@ pub(crate) enum Case {
     Subscribe,
     /// A clock that is the host's.
     Rtc,
+    /// The power key.
+    Key,
 }
 
-const CASES: [(&str, Case); 12] = [
+const CASES: [(&str, Case); 13] = [
     ("hello", Case::Hello),
     ("timer", Case::Timer),
     ("smp", Case::Smp),
@@ -67,6 +70,7 @@ const CASES: [(&str, Case); 12] = [
     ("publish", Case::Publish),
     ("subscribe", Case::Subscribe),
     ("rtc", Case::Rtc),
+    ("key", Case::Key),
 ];
 
 /// The running case's place in `CASES`, for interrupts and secondary CPUs.
@@ -105,6 +109,7 @@ impl Case {
             Case::Publish => ivc::publish(board),
             Case::Subscribe => ivc::subscribe(board),
             Case::Rtc => rtc::run(board),
+            Case::Key => key::run(board),
         }
     }
 
@@ -118,6 +123,7 @@ impl Case {
             Case::Leak => leak::interrupt(intid),
             Case::Publish | Case::Subscribe => ivc::interrupt(intid),
             Case::Rtc => rtc::interrupt(intid),
+            Case::Key => key::interrupt(intid),
             Case::Hello | Case::Memory | Case::Bench | Case::Spin => Completion::Done,
         }
     }
@@ -142,7 +148,8 @@ extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
         | Case::Spin
         | Case::Publish
         | Case::Subscribe
-        | Case::Rtc => {}
+        | Case::Rtc
+        | Case::Key => {}
     }
     loop {
         psci::cpu_off();
