@@ -9,9 +9,11 @@ mod bus;
 mod pl011;
 mod pl061;
 mod port;
+mod watchdog;
 
 pub use access::{Access, Device};
 pub use bus::{Bus, BusBuilder, BusError, Near, Window};
 pub use pl011::Pl011;
 pub use pl061::Pl061;
-pub use port::{ByteSink, InterruptLine};
+pub use port::{ByteSink, Clock, InterruptLine};
+pub use watchdog::{Due, Watchdog};

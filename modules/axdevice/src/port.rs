@@ -6,6 +6,12 @@ pub trait InterruptLine: Send + Sync {
     fn set_level(&self, high: bool);
 }
 
+/// A counter that a device goes by. May be read from exit code.
+pub trait Clock: Send + Sync {
+    /// Its value now, in ticks; it does not go backwards while the device can be accessed.
+    fn now(&self) -> u64;
+}
+
 /// Where a console device's output goes. Called with interrupts masked: bounded work, no host calls.
 pub trait ByteSink: Send + Sync {
     /// Takes one byte; a full sink drops its oldest byte, the guest never waits.
