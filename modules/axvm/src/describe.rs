@@ -144,7 +144,9 @@ fn windows(config: &AxVMCrateConfig, gic: Gic) -> Result<Vec<DeviceWindow>, AxVM
 /// Where `device` answers, unless that is the interrupt controller's affair.
 fn window(device: &EmulatedDeviceConfig) -> Result<Option<DeviceWindow>, AxVMError> {
     let intid = match device.emu_type {
-        EmulatedDeviceType::Console | EmulatedDeviceType::PowerButton => {
+        EmulatedDeviceType::Console
+        | EmulatedDeviceType::PowerButton
+        | EmulatedDeviceType::Watchdog => {
             Some(machine::interrupt_of(device)?).filter(|intid| *intid != 0)
         }
         EmulatedDeviceType::Dummy => None,

@@ -8,6 +8,7 @@ extern crate std;
 
 mod boot;
 mod channel;
+mod clock;
 mod describe;
 mod error;
 mod exit;
@@ -31,6 +32,7 @@ mod timer;
 mod vcpu;
 mod vm;
 mod vmid;
+mod watchdog;
 
 pub use boot::Images;
 pub use channel::{ChannelError, Channels, MAX_HOST_BYTES, MAX_HOST_CHANNELS};

@@ -35,6 +35,8 @@ pub enum StopReason {
     Reset,
     /// The operator stopped it.
     Operator,
+    /// Its watchdog was not refreshed in time.
+    Watchdog,
     /// Its images could not be loaded.
     NotLoaded(String),
     /// A vCPU could not go on.
@@ -128,7 +130,9 @@ impl fmt::Display for State {
             Self::Pausing => "pausing",
             Self::Paused => "paused",
             Self::Stopping(_) => "stopping",
-            Self::Stopped(StopReason::Fault { .. } | StopReason::NotLoaded(_)) => "failed",
+            Self::Stopped(
+                StopReason::Fault { .. } | StopReason::NotLoaded(_) | StopReason::Watchdog,
+            ) => "failed",
             Self::Stopped(StopReason::PowerOff | StopReason::Reset | StopReason::Operator) => {
                 "stopped"
             }
@@ -143,6 +147,7 @@ impl fmt::Display for StopReason {
             Self::PowerOff => f.write_str("the guest powered off"),
             Self::Reset => f.write_str("a reset was asked for"),
             Self::Operator => f.write_str("stopped by the operator"),
+            Self::Watchdog => f.write_str("its watchdog was not refreshed in time"),
             Self::NotLoaded(what) => write!(f, "it could not be loaded: {what}"),
             Self::Fault { vcpu, pc, what } => write!(f, "{what} (vCPU {vcpu}, PC {pc:#x})"),
         }
@@ -166,10 +171,11 @@ mod tests {
         all
     }
 
-    fn reasons() -> [StopReason; 5] {
-        use StopReason::{Fault, NotLoaded, Operator, PowerOff, Reset};
+    fn reasons() -> [StopReason; 6] {
+        use StopReason::{Fault, NotLoaded, Operator, PowerOff, Reset, Watchdog};
         let what = || "x".to_string();
-        [PowerOff, Reset, Operator, NotLoaded(what()), Fault { vcpu: 0, pc: 0, what: what() }]
+        let fault = Fault { vcpu: 0, pc: 0, what: what() };
+        [PowerOff, Reset, Operator, Watchdog, NotLoaded(what()), fault]
     }
 
     fn events() -> Vec<Event> {

@@ -8,13 +8,14 @@ use alloc::vec::Vec;
 use arm_vcpu::gic::v2::CPU_INTERFACE_BYTES;
 use arm_vgic::{DISTRIBUTOR_WINDOW, GICV2_DISTRIBUTOR_WINDOW, Vgic, VgicConfig, VgicError};
 use axaddrspace::{AddrSpace, GuestMemoryHal, GuestPhysAddr, HostPhysAddr, MappingFlags, Populate};
-use axdevice::{Access, Bus, BusBuilder, Device, Pl011, Pl061};
+use axdevice::{Access, Bus, BusBuilder, Device, Pl011, Pl061, Watchdog};
 use axvmconfig::{
     AxVMCrateConfig, ChannelAccess, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion,
     InterruptMode, MapType, VmMemConfig,
 };
 
 use crate::channel::Membership;
+use crate::clock::GuestClock;
 use crate::fdt::Gic;
 use crate::plan::gic;
 use crate::{AxVMError, AxVMHal, GuestCpu, HostDevice, Ports};
@@ -42,6 +43,7 @@ pub(crate) struct Machine<H: AxVMHal, A: GuestCpu> {
     pub(crate) vgic: Arc<Vgic<A::ListRegisters>>,
     pub(crate) gic: GicVersion,
     pub(crate) models: Models,
+    pub(crate) clock: Arc<GuestClock<A>>,
     /// The physical SPIs that are this VM's, under the same numbers.
     pub(crate) linked: Vec<u32>,
     // These are given back after `space`, whose tables point there.
@@ -55,6 +57,7 @@ pub(crate) struct Models {
     pub(crate) uarts: Vec<Arc<Pl011>>,
     /// What the power key is wired to.
     pub(crate) gpio: Option<Arc<Pl061>>,
+    pub(crate) watchdog: Option<Arc<Watchdog>>,
 }
 
 impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
@@ -91,9 +94,9 @@ impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
                 vgic
             }
         };
-        let mut models = Models::default();
+        let (mut models, clock) = (Models::default(), Arc::new(GuestClock::new()));
         for device in &config.devices.emu_devices {
-            add_device(&mut bus, &mut models, device, &vgic, ports)?;
+            add_device(&mut bus, &mut models, device, &vgic, &clock, ports)?;
         }
         let bus = bus.build()?;
         let linked = add_host_devices(&mut space, &vgic, config, &ports.devices)?;
@@ -101,7 +104,8 @@ impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
             check_apart(region.base.as_usize(), region.size, &bus)?;
         }
         let channels = join_channels::<H, _>(&mut space, config, ports, &vgic)?;
-        Ok(Self { space, bus, vgic, gic: version, models, linked, channels, _identical: identical })
+        let gic = version;
+        Ok(Self { space, bus, vgic, gic, models, clock, linked, channels, _identical: identical })
     }
 }
 
@@ -211,11 +215,12 @@ pub(crate) fn base_of(
     GuestPhysAddr::from_usize(given.map_or(default, |device| device.base_gpa))
 }
 
-fn add_device<L: arm_vgic::ListRegisters + 'static>(
+fn add_device<A: GuestCpu, L: arm_vgic::ListRegisters + 'static>(
     bus: &mut BusBuilder,
     models: &mut Models,
     device: &EmulatedDeviceConfig,
     vgic: &Arc<Vgic<L>>,
+    clock: &Arc<GuestClock<A>>,
     ports: &Ports,
 ) -> Result<(), AxVMError> {
     let base = GuestPhysAddr::from_usize(device.base_gpa);
@@ -230,6 +235,12 @@ fn add_device<L: arm_vgic::ListRegisters + 'static>(
             let model = Arc::new(Pl061::new(vgic.spi_line(interrupt_of(device)?)));
             bus.add(device.name.as_str(), base, device.length, model.clone());
             models.gpio = Some(model);
+        }
+        EmulatedDeviceType::Watchdog => {
+            let line = vgic.spi_line(interrupt_of(device)?);
+            let model = Arc::new(Watchdog::new(clock.clone(), line));
+            bus.add(device.name.as_str(), base, Watchdog::WINDOW, model.clone());
+            models.watchdog = Some(model);
         }
         EmulatedDeviceType::Dummy => {
             bus.add(device.name.as_str(), base, device.length, Arc::new(Dummy));

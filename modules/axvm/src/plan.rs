@@ -74,6 +74,7 @@ pub(crate) fn device_tree(
         virtio_mmio: &[],
         devices: &devices,
         power_button: places(config, EmulatedDeviceType::PowerButton).next(),
+        watchdog: places(config, EmulatedDeviceType::Watchdog).next(),
         channels: &config.devices.channels,
         bootargs: &config.kernel.cmdline,
         initrd: layout.ramdisk.clone(),

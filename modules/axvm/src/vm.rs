@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering}
 
 use arm_vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig};
 use axaddrspace::GuestPhysAddr;
-use axdevice::ByteSink;
+use axdevice::{ByteSink, Clock};
 use axvcpu::AxVCpu;
 use axvmconfig::{AxVMCrateConfig, ChannelConfig};
 use kspin::{SpinNoIrq, SpinNoIrqGuard};
@@ -93,8 +93,6 @@ pub struct AxVM<H: AxVMHal, A: GuestCpu = Aarch64VCpu> {
     life: SpinNoIrq<State>,
     /// How many vCPUs are not off: the last one out ends the VM's run.
     vcpus_on: AtomicUsize,
-    /// The physical counter value that the guest calls zero.
-    counter_offset: AtomicU64,
     /// The physical counter value at which it was last paused.
     paused_at: AtomicU64,
     _vmid: Vmid,
@@ -147,7 +145,6 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
             ports,
             life: SpinNoIrq::new(State::Created),
             vcpus_on: AtomicUsize::new(0),
-            counter_offset: AtomicU64::new(0),
             paused_at: AtomicU64::new(0),
             _vmid: vmid,
         }))
@@ -242,6 +239,12 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         *self.life.lock() == State::Running
     }
 
+    /// Does `act` unless it does not run, or stops or pauses before; `act` may take what comes behind `life`.
+    pub(crate) fn while_running<R>(&self, act: impl FnOnce() -> R) -> Option<R> {
+        let life = self.life.lock();
+        (*life == State::Running).then(act)
+    }
+
     /// Makes the interrupt of a host's device that it is given pending; the guest's end of it deactivates the
     /// physical one, which has to be active until then. False if it is none of its.
     pub fn host_interrupt(&self, intid: u32) -> bool {
@@ -295,7 +298,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
             seat.timer.reset();
             seat.exits.reset();
         }
-        self.counter_offset.store(A::counter(), Ordering::Relaxed);
+        self.machine.clock.start();
         self.set_up_vcpu(0, start.entry, start.device_tree.as_usize() as u64)?;
         self.claim_off_vcpu(0);
         Ok(())
@@ -332,7 +335,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         let mut life = self.life.lock();
         let next = life.after(Event::Resume)?;
         let stood = A::counter().wrapping_sub(self.paused_at.load(Ordering::Relaxed));
-        let offset = self.counter_offset.fetch_add(stood, Ordering::Relaxed).wrapping_add(stood);
+        let offset = self.machine.clock.set_back(stood);
         for seat in &self.vcpus {
             // Only one that is off may be refused, and it gets its offset when it starts.
             let _ = seat.vcpu.with_arch(|arch| arch.set_counter_offset(offset));
@@ -492,10 +495,8 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         entry: GuestPhysAddr,
         argument: u64,
     ) -> Result<(), AxVMError> {
-        let config = Aarch64VCpuSetupConfig {
-            argument,
-            counter_offset: self.counter_offset.load(Ordering::Relaxed),
-        };
+        let config =
+            Aarch64VCpuSetupConfig { argument, counter_offset: self.machine.clock.offset() };
         let Some(seat) = self.vcpus.get(vcpu) else {
             return Err(AxVMError::Vcpu(axerrno::AxError::InvalidInput));
         };
@@ -504,13 +505,13 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
 
     /// The guest's counter now.
     pub(crate) fn guest_counter(&self) -> u64 {
-        A::counter().wrapping_sub(self.counter_offset.load(Ordering::Relaxed))
+        self.machine.clock.now()
     }
 
     /// The physical counter value at which the guest's counter reads `guest_counter`; the end of time
     /// if it never will.
     pub(crate) fn physical_counter_at(&self, guest_counter: u64) -> u64 {
-        guest_counter.saturating_add(self.counter_offset.load(Ordering::Relaxed))
+        guest_counter.saturating_add(self.machine.clock.offset())
     }
 }
 

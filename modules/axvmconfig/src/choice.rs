@@ -171,6 +171,8 @@ pub enum EmulatedDeviceType {
     VirtioConsole,
     /// The key by which a guest is asked to power off.
     PowerButton,
+    /// What ends a guest that does not show signs of life.
+    Watchdog,
 }
 choice!(
     EmulatedDeviceType,
@@ -187,7 +189,8 @@ choice!(
         ("virtio-blk", Some(0xe1), VirtioBlk),
         ("virtio-net", Some(0xe2), VirtioNet),
         ("virtio-console", Some(0xe3), VirtioConsole),
-        ("power-button", None, PowerButton)
+        ("power-button", None, PowerButton),
+        ("watchdog", None, Watchdog)
     ],
     [
         ("pl011", Console),

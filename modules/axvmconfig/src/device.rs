@@ -57,6 +57,10 @@ pub struct PassThroughDeviceConfig {
     pub allow_unsafe: bool,
 }
 
+const WATCHDOG_BASE: usize = 0x090c_0000;
+/// Two frames of 64 KiB.
+const WATCHDOG_SIZE: usize = 0x2_0000;
+const WATCHDOG_IRQ: usize = 42;
 const VIRTIO_BASE: usize = 0x0a00_0000;
 const VIRTIO_SIZE: usize = 0x200;
 const VIRTIO_IRQ: usize = 48;
@@ -77,7 +81,7 @@ const EMULATED_KEYS: &[Key] = &[
         "base_gpa",
         &["base"],
         NUMBER,
-        "Where its registers start in the guest; a multiple of 8. A console, a power button or a virtio device has a place of its own.",
+        "Where its registers start in the guest; a multiple of 8. Dummies and GICs have no place of their own.",
     ),
     key("length", &["size"], Kind::Size, "How many bytes its registers take; a multiple of 8."),
     key("irq_id", &["irq"], IRQ, ABOUT_IRQ),
@@ -253,7 +257,7 @@ fn only_one(
     kind: EmulatedDeviceType,
     devices: &[EmulatedDeviceConfig],
 ) -> Result<(), ConfigError> {
-    let single = kind == EmulatedDeviceType::PowerButton;
+    let single = matches!(kind, EmulatedDeviceType::PowerButton | EmulatedDeviceType::Watchdog);
     match devices.iter().find(|device| single && device.emu_type == kind) {
         None => Ok(()),
         Some(other) => Err(item
@@ -265,6 +269,9 @@ fn only_one(
 fn default_place(kind: EmulatedDeviceType, devices: &[EmulatedDeviceConfig]) -> Option<Place> {
     if let Some(standard) = STANDARD.iter().find(|one| one.kind == kind) {
         return Some(standard.place());
+    }
+    if kind == EmulatedDeviceType::Watchdog {
+        return Some(Place { base: WATCHDOG_BASE, length: WATCHDOG_SIZE, irq: WATCHDOG_IRQ });
     }
     if !kind.is_virtio() {
         return None;
@@ -310,6 +317,10 @@ fn read_device(
 ) -> Result<EmulatedDeviceConfig, ConfigError> {
     let name = taken.name_of(record, kind.name())?;
     let place = read_place(record, default_place(kind, devices), taken)?;
+    if kind == EmulatedDeviceType::Watchdog && place.length != WATCHDOG_SIZE {
+        let message = format!("a watchdog cannot have {:#x} bytes", place.length);
+        return Err(record.error(message, "allowed: 0x2_0000, or no length"));
+    }
     let numbers = record.read("cfg", Node::items)?.unwrap_or_default();
     Ok(EmulatedDeviceConfig {
         name,

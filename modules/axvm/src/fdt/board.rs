@@ -86,6 +86,8 @@ pub struct GuestBoard<'a> {
     pub devices: &'a [Device<'a>],
     /// What the power key is wired to, a PL061: first address, INTID or 0 for none.
     pub power_button: Option<(GuestPhysAddr, u32)>,
+    /// Arm's generic watchdog: first address of its two frames, INTID or 0 for none.
+    pub watchdog: Option<(GuestPhysAddr, u32)>,
     /// The memory it shares with other VMs.
     pub channels: &'a [ChannelConfig],
     /// The kernel's command line; may be empty.
@@ -118,7 +120,8 @@ pub fn build(board: &GuestBoard<'_>) -> Result<Vec<u8>, FdtError> {
         gic(root, board)?;
         clock(root, board)?;
         uarts(root, board)?;
-        power::nodes(root, board.power_button)?;
+        power::key(root, board.power_button)?;
+        power::watchdog(root, board.watchdog)?;
         virtio(root, board)?;
         devices(root, board)?;
         channel::nodes(root, board.channels)

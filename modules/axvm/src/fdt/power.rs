@@ -1,7 +1,8 @@
-//! What a guest has to do with power beside PSCI: the key by which it is asked to power off.
+//! What starts and ends a guest's run beside PSCI: the key by which it is asked to power off, and the watchdog.
 
 use super::{FdtError, board::CLOCK, tree::Tree};
 use axaddrspace::GuestPhysAddr;
+use axdevice::Watchdog;
 
 /// The phandle of the GPIO controller.
 const GPIO: u32 = 3;
@@ -15,7 +16,7 @@ const ACTIVE_HIGH: u32 = 0;
 const KEY_POWER: u32 = 116;
 
 /// The GPIO controller and the key on it, if there is one.
-pub(super) fn nodes(root: &mut Tree, gpio: Option<(GuestPhysAddr, u32)>) -> Result<(), FdtError> {
+pub(super) fn key(root: &mut Tree, gpio: Option<(GuestPhysAddr, u32)>) -> Result<(), FdtError> {
     let Some((base, intid)) = gpio else {
         return Ok(());
     };
@@ -38,5 +39,25 @@ pub(super) fn nodes(root: &mut Tree, gpio: Option<(GuestPhysAddr, u32)>) -> Resu
             key.cells("linux,code", &[KEY_POWER])?;
             key.cells("gpios", &[GPIO, POWER_KEY_INPUT, ACTIVE_HIGH])
         })
+    })
+}
+
+/// Linux, Documentation/devicetree/bindings/watchdog/arm,sbsa-gwdt.yaml: the control frame, then the refresh frame.
+pub(super) fn watchdog(
+    root: &mut Tree,
+    watchdog: Option<(GuestPhysAddr, u32)>,
+) -> Result<(), FdtError> {
+    let Some((control, intid)) = watchdog else {
+        return Ok(());
+    };
+    let refresh = control.as_usize().saturating_add(Watchdog::FRAME);
+    let refresh = GuestPhysAddr::from_usize(refresh);
+    root.node_at("watchdog", control, |node| {
+        node.texts("compatible", &["arm,sbsa-gwdt"])?;
+        node.reg(&[(control, Watchdog::FRAME), (refresh, Watchdog::FRAME)])?;
+        if intid != 0 {
+            node.interrupts(&[intid])?;
+        }
+        Ok(())
     })
 }

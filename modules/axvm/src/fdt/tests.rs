@@ -39,6 +39,7 @@ fn board(gic: Gic) -> GuestBoard<'static> {
         virtio_mmio: &VIRTIO,
         devices: &[],
         power_button: Some((GuestPhysAddr::from_usize(0x0903_0000), 39)),
+        watchdog: Some((GuestPhysAddr::from_usize(0x090c_0000), 42)),
         channels: &[],
         bootargs: "console=ttyAMA0",
         initrd: Some(gpa(0x4400_0000)..gpa(0x4410_0000)),
@@ -163,11 +164,25 @@ fn the_power_key_is_found_as_on_the_virt_board() {
 }
 
 #[test]
+fn the_watchdog_has_two_frames() {
+    let blob = build(&board(V3)).unwrap();
+    assert_eq!(text(&blob, "watchdog@90c0000", "compatible"), "arm,sbsa-gwdt");
+    assert_eq!(
+        cells(&blob, "watchdog@90c0000", "reg"),
+        [0, 0x090c_0000, 0, 0x1_0000, 0, 0x090d_0000, 0, 0x1_0000]
+    );
+    assert_eq!(cells(&blob, "watchdog@90c0000", "interrupts"), [0, 10, 4]);
+    let quiet = GuestBoard { watchdog: Some((gpa(0x1_0000), 0)), ..board(V3) };
+    assert_eq!(read(&build(&quiet).unwrap(), "watchdog@10000", "interrupts"), None);
+}
+
+#[test]
 fn what_is_not_there_has_no_node() {
     let bare = GuestBoard {
         uarts: &[],
         virtio_mmio: &[],
         power_button: None,
+        watchdog: None,
         bootargs: "",
         initrd: None,
         ..board(V3)
@@ -181,6 +196,7 @@ fn what_is_not_there_has_no_node() {
         ("apb-pclk", "phandle"),
         ("pl061@9030000", "reg"),
         ("gpio-keys", "compatible"),
+        ("watchdog@90c0000", "reg"),
     ] {
         assert_eq!(read(&blob, node, name), None, "{node} {name}");
     }

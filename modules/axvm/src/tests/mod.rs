@@ -25,5 +25,6 @@ mod power;
 mod power_key;
 mod running;
 mod timers;
+mod watchdog;
 
 pub(crate) use host::all_vmids;

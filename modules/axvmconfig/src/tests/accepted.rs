@@ -204,6 +204,19 @@ fn the_power_button_can_be_left_out_or_moved() {
 }
 
 #[test]
+fn a_watchdog_is_there_when_it_is_listed() {
+    let dogs = |more: &str| {
+        let devices = vm_with(more).devices.emu_devices.into_iter();
+        let dogs = devices.filter(|one| one.emu_type == EmulatedDeviceType::Watchdog);
+        dogs.map(|one| (one.base_gpa, one.length, one.irq_id)).collect::<Vec<_>>()
+    };
+    assert_eq!(dogs(""), []);
+    assert_eq!(dogs("[[device]]\ntype = \"watchdog\""), [(0x090c_0000, 0x2_0000, 42)]);
+    let moved = "[[device]]\ntype = \"watchdog\"\nbase = 0x0c00_0000\nirq = 0";
+    assert_eq!(dogs(moved), [(0x0c00_0000, 0x2_0000, 0)]);
+}
+
+#[test]
 fn passed_through_devices_may_share_a_page() {
     let vm = vm_with(
         "[[passthrough]]\nbase = 0x1000_0010\nlength = 0x10\n[[passthrough]]\nbase = 0x1000_0020\nsize = 0x10\nirq = 40",

@@ -366,6 +366,18 @@ fn devices_have_their_own_names_and_interrupts() {
             "a VM has one, and power-button is it",
         ),
         (
+            "[[device]]\ntype = \"watchdog\"\n[[device]]\ntype = \"watchdog\"",
+            (6, 1),
+            "a second watchdog",
+            "a VM has one, and watchdog is it",
+        ),
+        (
+            "[[device]]\ntype = \"watchdog\"\nlength = 0x1000",
+            (4, 1),
+            "a watchdog cannot have 0x1000 bytes",
+            "0x2_0000",
+        ),
+        (
             "[[passthrough]]\nbase = 0x1000\nbase_hpa = 0x1008\nlength = 8",
             (6, 12),
             "0x1008 does not lie in its page where 0x1000 does",
