@@ -10,6 +10,7 @@ mod seats;
 pub(crate) mod service;
 pub(crate) mod table;
 pub(crate) mod time;
+mod watchdog;
 
 use crate::host::{cpu, memory};
 

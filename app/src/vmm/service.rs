@@ -95,7 +95,7 @@ impl Watch {
                     Err(error) => notice::post(format!("{name} does not start again: {error}")),
                 }
             }
-            StopReason::PowerOff | StopReason::Fault { .. } => {
+            StopReason::PowerOff | StopReason::Fault { .. } | StopReason::Watchdog => {
                 if self.restarts(vm, &reason) && vm.since_start_ns() < duration_ns(NOT_SOONER) {
                     return;
                 }
@@ -112,7 +112,9 @@ impl Watch {
         }
         match vm.vm.config().base.restart {
             RestartPolicy::Never => false,
-            RestartPolicy::OnFailure => matches!(reason, StopReason::Fault { .. }),
+            RestartPolicy::OnFailure => {
+                matches!(reason, StopReason::Fault { .. } | StopReason::Watchdog)
+            }
             RestartPolicy::Always => true,
         }
     }

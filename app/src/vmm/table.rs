@@ -11,7 +11,7 @@ use core::time::Duration;
 use arm_vcpu::Aarch64VCpu;
 use axshell::CreateOptions;
 use axvm::{AxVM, AxVMError, AxVMRef, Boot, Channels, Images, Ports, State, VcpuPort};
-use axvmconfig::{AxVMCrateConfig, Overrides};
+use axvmconfig::{AxVMCrateConfig, EmulatedDeviceType, Overrides};
 use kspin::SpinNoIrq;
 
 use super::console::History;
@@ -19,7 +19,7 @@ use super::passthrough::Given;
 use super::runner::VcpuKey;
 use super::seats::{Seat, Seats, Status};
 use super::time::{duration_ns as ns, now_ns};
-use super::{bundle, notice};
+use super::{bundle, notice, watchdog};
 use crate::host::memory::{self, Host};
 use crate::host::thread;
 
@@ -112,6 +112,10 @@ pub(crate) fn create(file: &str, options: &CreateOptions) -> Result<String, Stri
         return Err(format!("there is a VM {name} already; choose another with --name"));
     }
     check_room(&name, &config)?;
+    let mut devices = config.devices.emu_devices.iter();
+    if devices.any(|device| device.emu_type == EmulatedDeviceType::Watchdog) {
+        watchdog::start()?;
+    }
     let id = free_id(config.base.id)?;
     let key = u32::try_from(id).map_err(|_| format!("{id} is too large for a VM's id"))?;
     let seats = Arc::new(Seats::new(key, &config).map_err(|error| format!("{name}: {error}"))?);

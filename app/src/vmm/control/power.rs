@@ -95,7 +95,7 @@ pub(super) fn ask(vm: &Vm, timeout: Duration) -> ControlResult<Stopped> {
     }
     match vm.vm.state() {
         State::Stopped(StopReason::PowerOff) => Ok(Stopped::Itself),
-        State::Stopped(reason @ StopReason::Fault { .. }) => {
+        State::Stopped(reason @ (StopReason::Fault { .. } | StopReason::Watchdog)) => {
             let name = vm.vm.name();
             let message = format!("{name} did not power off when asked, but failed: {reason}");
             Err(ControlError::new(message))
