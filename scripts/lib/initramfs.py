@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Writes the test guest's user space: busybox, its names, an /init that says when it is ready, and what answers the power key.
 
-Usage: initramfs.py BUSYBOX ARCHIVE. The archive is a gzipped cpio of the "newc" kind (Linux,
+Usage: initramfs.py BUSYBOX ARCHIVE [MODULE.ko.xz...]. Kernel modules go to /lib, for insmod. The archive is a gzipped cpio of the "newc" kind (Linux,
 Documentation/driver-api/early-userspace/buffer-format.rst). It is written entry by entry, so that device nodes need
 no root and the same busybox always gives the same bytes.
 """
 
 import gzip
+import lzma
 import stat
 import subprocess
 import sys
@@ -36,7 +37,7 @@ halt() { busybox halt -f; }
 """
 
 POWER_KEY = Path(__file__).with_name("powerkey.s")
-DIRECTORIES = ["bin", "dev", "etc", "proc", "root", "sys", "tmp"]
+DIRECTORIES = ["bin", "dev", "etc", "lib", "proc", "root", "sys", "tmp"]
 
 
 def applets(busybox: bytes) -> list[str]:
@@ -78,7 +79,7 @@ class Newc:
         self.data += bytes(-len(self.data) % 4)
 
 
-def archive(busybox: bytes) -> bytes:
+def archive(busybox: bytes, modules: list[Path]) -> bytes:
     cpio = Newc()
     for name in DIRECTORIES:
         cpio.add(name, stat.S_IFDIR | 0o755)
@@ -87,6 +88,8 @@ def archive(busybox: bytes) -> bytes:
     cpio.add("init", stat.S_IFREG | 0o755, INIT.encode())
     cpio.add("etc/shell", stat.S_IFREG | 0o644, SHELL.encode())
     cpio.add("bin/powerkey", stat.S_IFREG | 0o755, program(POWER_KEY))
+    for module in modules:
+        cpio.add(f"lib/{module.stem}", stat.S_IFREG | 0o644, lzma.decompress(module.read_bytes()))
     cpio.add("bin/busybox", stat.S_IFREG | 0o755, busybox)
     for name in applets(busybox):
         if name != "busybox":
@@ -96,9 +99,9 @@ def archive(busybox: bytes) -> bytes:
 
 
 def main() -> None:
-    source, target = map(Path, sys.argv[1:])
+    source, target, *modules = map(Path, sys.argv[1:])
     part = target.with_suffix(".part")
-    part.write_bytes(gzip.compress(archive(source.read_bytes()), mtime=0))
+    part.write_bytes(gzip.compress(archive(source.read_bytes(), modules), mtime=0))
     part.replace(target)
 
 

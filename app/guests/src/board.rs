@@ -15,6 +15,7 @@ pub(crate) struct Board {
     arguments: &'static str,
     rtc: Option<usize>,
     gpio: Option<usize>,
+    watchdog: [Option<usize>; 2],
 }
 
 impl Board {
@@ -36,6 +37,7 @@ impl Board {
             arguments: tree.chosen().bootargs().unwrap_or(""),
             rtc: window(&tree, "arm,pl031", 0),
             gpio: window(&tree, "arm,pl061", 0),
+            watchdog: [0, 1].map(|frame| window(&tree, "arm,sbsa-gwdt", frame)),
         };
         let memory = tree.find_all_nodes("/memory").filter_map(|node| node.reg()).flatten();
         for (slot, region) in board.ram.iter_mut().zip(memory) {
@@ -60,6 +62,12 @@ impl Board {
     /// Where the GPIO controller is.
     pub(crate) fn gpio(&self) -> Option<usize> {
         self.gpio
+    }
+
+    /// Where the watchdog has its control frame and its refresh frame.
+    pub(crate) fn watchdog(&self) -> Option<(usize, usize)> {
+        let [control, refresh] = self.watchdog;
+        control.zip(refresh)
     }
 
     /// All RAM, in bytes.

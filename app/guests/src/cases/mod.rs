@@ -12,6 +12,7 @@ mod smp;
 mod spin;
 mod timer;
 mod uart;
+mod watchdog;
 
 use crate::board::Board;
 use crate::psci;
@@ -55,9 +56,11 @@ pub(crate) enum Case {
     Rtc,
     /// The power key.
     Key,
+    /// The watchdog.
+    Watchdog,
 }
 
-const CASES: [(&str, Case); 13] = [
+const CASES: [(&str, Case); 14] = [
     ("hello", Case::Hello),
     ("timer", Case::Timer),
     ("smp", Case::Smp),
@@ -71,6 +74,7 @@ const CASES: [(&str, Case); 13] = [
     ("subscribe", Case::Subscribe),
     ("rtc", Case::Rtc),
     ("key", Case::Key),
+    ("watchdog", Case::Watchdog),
 ];
 
 /// The running case's place in `CASES`, for interrupts and secondary CPUs.
@@ -110,6 +114,7 @@ impl Case {
             Case::Subscribe => ivc::subscribe(board),
             Case::Rtc => rtc::run(board),
             Case::Key => key::run(board),
+            Case::Watchdog => watchdog::run(board),
         }
     }
 
@@ -124,6 +129,7 @@ impl Case {
             Case::Publish | Case::Subscribe => ivc::interrupt(intid),
             Case::Rtc => rtc::interrupt(intid),
             Case::Key => key::interrupt(intid),
+            Case::Watchdog => watchdog::interrupt(intid),
             Case::Hello | Case::Memory | Case::Bench | Case::Spin => Completion::Done,
         }
     }
@@ -149,7 +155,8 @@ extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
         | Case::Publish
         | Case::Subscribe
         | Case::Rtc
-        | Case::Key => {}
+        | Case::Key
+        | Case::Watchdog => {}
     }
     loop {
         psci::cpu_off();
