@@ -14,6 +14,8 @@ use crate::vmm::time::{duration_ns, now_ns};
 
 /// How long a VM may take to leave the CPUs once it is told to.
 const OUT_WITHIN: Duration = Duration::from_secs(2);
+/// How long loading its images may take when somebody else loads them.
+const LOADED_WITHIN: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(2);
 /// How long the power key is held: drivers look at it again a few milliseconds after it moved.
 const KEY_HELD: Duration = Duration::from_millis(200);
@@ -37,12 +39,17 @@ pub(super) fn refusal(vm: &Vm, error: &AxVMError) -> ControlError {
     ControlError::new(format!("{name} is {state}, so it cannot be {wanted}{advice}"))
 }
 
-/// Waits until `there` says so; a sentence about `what` it is not after a while.
-fn wait_until(vm: &Vm, what: &str, there: impl Fn() -> bool) -> ControlResult<()> {
-    let end = now_ns().saturating_add(duration_ns(OUT_WITHIN));
+/// Waits until `there` says so; a sentence about `what` it is not `within` that time.
+fn wait_until(
+    vm: &Vm,
+    what: &str,
+    within: Duration,
+    there: impl Fn() -> bool,
+) -> ControlResult<()> {
+    let end = now_ns().saturating_add(duration_ns(within));
     while !there() {
         if now_ns() >= end {
-            let (name, state, seconds) = (vm.vm.name(), vm.vm.state(), OUT_WITHIN.as_secs());
+            let (name, state, seconds) = (vm.vm.name(), vm.vm.state(), within.as_secs());
             let message = format!("{name} is not {what} after {seconds} s, but {state}; try again");
             return Err(ControlError::new(message));
         }
@@ -53,7 +60,7 @@ fn wait_until(vm: &Vm, what: &str, there: impl Fn() -> bool) -> ControlResult<()
 
 fn end(vm: &Vm, reason: StopReason) -> ControlResult<()> {
     vm.vm.shutdown(reason).map_err(|error| refusal(vm, &error))?;
-    wait_until(vm, "stopped", || {
+    wait_until(vm, "stopped", OUT_WITHIN, || {
         // What is parked, or was just about to, has to learn of it.
         vm.unpark_all();
         // After a reset it may have been started again meanwhile.
@@ -130,13 +137,13 @@ pub(super) fn reset(vm: &Vm) -> ControlResult<()> {
         Err(AxVMError::State { state: State::Starting | State::Running, .. }) => {}
         Err(error) => return Err(refusal(vm, &error)),
     }
-    wait_until(vm, "running", || vm.vm.state() != State::Starting)
+    wait_until(vm, "running", LOADED_WITHIN, || vm.vm.state() != State::Starting)
 }
 
 /// Takes `vm` off the CPUs.
 pub(super) fn pause(vm: &Vm) -> ControlResult<()> {
     vm.vm.pause().map_err(|error| refusal(vm, &error))?;
-    wait_until(vm, "paused", || vm.vm.state() != State::Pausing)?;
+    wait_until(vm, "paused", OUT_WITHIN, || vm.vm.state() != State::Pausing)?;
     let state = vm.vm.state();
     if state == State::Paused {
         return Ok(());
