@@ -90,16 +90,17 @@ fn calls(fault: &OwnFault, out: &mut dyn Write) -> fmt::Result {
 /// Whether `address` is in the code, right behind a call.
 fn follows_call(address: u64) -> bool {
     let (start, end) = ((&raw const _stext) as u64, (&raw const _etext) as u64);
+    if !(start < address && address < end && address.is_multiple_of(4)) {
+        return false;
+    }
     // SAFETY: between these two lies the code, which is mapped for reading and never changes.
-    start < address
-        && address < end
-        && address.is_multiple_of(4)
-        && arm_vcpu::insn::is_call(unsafe { load(address - 4) })
+    arm_vcpu::insn::is_call(unsafe { load(address - 4) })
 }
 
 /// # Safety
 /// What is at `address` is a `T`, or nobody minds a fault.
 unsafe fn load<T>(address: u64) -> T {
+    let address = core::ptr::with_exposed_provenance::<T>(usize::try_from(address).unwrap_or(0));
     // SAFETY: as above.
-    unsafe { core::ptr::with_exposed_provenance::<T>(address as usize).read_volatile() }
+    unsafe { address.read_volatile() }
 }
