@@ -119,7 +119,7 @@ fn interrupts(node: &Node<'_>) -> Vec<HostInterrupt> {
     let Some(parent) = node.interrupt_parent() else {
         return Vec::new();
     };
-    if !parent.node.compatibles().any(|name| name.starts_with("arm,gic")) {
+    if !parent.node.compatibles().any(super::gic::is_known) {
         return Vec::new();
     }
     let cells: Vec<u32> = node
@@ -148,7 +148,8 @@ impl Spi {
     /// A text for the operator: the host has it in use.
     pub(crate) fn take(interrupt: HostInterrupt, arrived: fn(u32)) -> Result<Self, String> {
         let HostInterrupt { intid, edge } = interrupt;
-        let distributor = Distributor::get().ok_or("the machine has no GICv3 distributor")?;
+        let distributor =
+            Distributor::get().ok_or("the machine's interrupt controller has no distributor")?;
         let irq = ax_runtime::irq::resolve_percpu_irq(intid as usize);
         let request = IrqRequest::new(move |_| {
             if let Some(distributor) = Distributor::get() {

@@ -8,6 +8,16 @@ use ax_hal::paging::MappingFlags;
 use ax_runtime::kernel_mapping::query_kernel_mapping;
 use axaddrspace::HostPhysAddr;
 
+/// What a GICv3 is called in a device tree.
+const GICV3: [&str; 1] = ["arm,gic-v3"];
+/// What a GICv2 is called there.
+const GICV2: [&str; 2] = ["arm,cortex-a15-gic", "arm,gic-400"];
+
+/// Whether a node of the device tree with that name is an interrupt controller this hypervisor knows.
+pub(super) fn is_known(name: &str) -> bool {
+    GICV3.contains(&name) || GICV2.contains(&name)
+}
+
 /// GICR_TYPER: affinity in bits 63:32.
 const GICR_TYPER: usize = 8;
 const SGI_FRAME: usize = 0x1_0000;
@@ -28,6 +38,8 @@ pub(crate) fn find() -> Result<(), &'static str> {
     let frames = map_gicv2()?;
     // SAFETY: the device tree names them as those of the machine's GIC, and they stay mapped.
     unsafe { gic::use_v2(frames) };
+    // SAFETY: as above; the version is set.
+    unsafe { gic::Distributor::register(frames.gicd) };
     Ok(())
 }
 
@@ -38,7 +50,7 @@ pub(crate) fn name() -> &'static str {
 
 fn map_redistributors() -> Option<()> {
     let fdt = ax_hal::dtb::get_fdt()?;
-    let node = fdt.find_compatible(&["arm,gic-v3"]).next()?;
+    let node = fdt.find_compatible(&GICV3).next()?;
     let distributor = map(node.reg()?.next()?.address, gic::Distributor::SIZE)?;
     // SAFETY: the device tree says that the distributor is there, and it is never unmapped.
     unsafe { gic::Distributor::register(distributor) };
@@ -56,7 +68,7 @@ fn map_gicv2() -> Result<v2::Frames, &'static str> {
     const NONE: &str = "the machine has neither a GICv3 nor a GICv2";
     const NO_VIRTUALISATION: &str = "the machine's GICv2 has no virtual CPU interface";
     let fdt = ax_hal::dtb::get_fdt().ok_or(NONE)?;
-    let node = fdt.find_compatible(&["arm,cortex-a15-gic", "arm,gic-400"]).next().ok_or(NONE)?;
+    let node = fdt.find_compatible(&GICV2).next().ok_or(NONE)?;
     let mut frames = [(0, 0); 4];
     let regions = node.reg().ok_or(NONE)?;
     for (frame, region) in frames.iter_mut().zip(regions) {

@@ -148,6 +148,9 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     fn interrupt_of_gicv2(&self, vector: u64, vcpu: usize) -> Flow {
         match u32::try_from(vector).unwrap_or(u32::MAX) {
             TIMER_PPI | KICK_SGI | MAINTENANCE_PPI => self.take_interrupt::<A::Gicv2>(vcpu),
+            linked if self.machine.linked.contains(&linked) => {
+                self.take_interrupt::<A::Gicv2>(vcpu)
+            }
             SliceTimer::INTID => ControlFlow::Break(AxVCpuExitReason::Nothing),
             _ => ControlFlow::Break(AxVCpuExitReason::ExternalInterrupt { vector }),
         }

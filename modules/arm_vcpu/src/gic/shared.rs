@@ -1,7 +1,10 @@
-//! The distributor of a GICv3, as far as shared interrupts that belong to guests go.
+//! The physical distributor, as far as shared interrupts that belong to guests go.
+//!
+//! IHI 0069, section 12.9, and IHI 0048, section 4.3: a GICv3 and a GICv2 differ in how an interrupt is sent to a CPU.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use super::{is_v2, private};
 use crate::regs::{barrier, size};
 
 /// The affinity fields of MPIDR_EL1.
@@ -24,15 +27,18 @@ impl Distributor {
     const ISACTIVER: usize = 0x300;
     const ICACTIVER: usize = 0x380;
     const IPRIORITYR: usize = 0x400;
+    /// GICv2: a byte for each interrupt, with a bit for each CPU.
+    const ITARGETSR: usize = 0x800;
+    /// GICv3: an affinity for each interrupt.
     const IROUTER: usize = 0x6000;
-    /// The bytes of its registers.
+    /// The bytes of a GICv3's registers.
     pub const SIZE: usize = 0x1_0000;
 
     /// Tells where the distributor is mapped.
     ///
     /// # Safety
-    /// `base` must be the mapped address of the machine's GICv3 distributor, and stay mapped as device memory
-    /// for ever.
+    /// `base` must be the mapped address of the machine's distributor, of the version that [`is_v2`] tells whenever
+    /// an interrupt is routed, and stay mapped as device memory for ever.
     pub unsafe fn register(base: usize) {
         DISTRIBUTOR.store(base, Ordering::Release);
     }
@@ -67,19 +73,29 @@ impl Distributor {
 
     /// Sets the priority of SPI `intid`; a lower value goes first.
     pub fn set_priority(&self, intid: u32, priority: u8) {
-        let register = Self::IPRIORITYR + size(u64::from(spi(intid)));
-        let address = core::ptr::with_exposed_provenance_mut::<u8>(self.base + register);
-        // SAFETY: `register`'s caller promised a mapped distributor; priorities are byte-accessible.
-        unsafe { address.write_volatile(priority) };
+        self.set_byte(Self::IPRIORITYR, intid, priority);
     }
 
-    /// Sends SPI `intid` to the CPU of that affinity.
+    /// Sends SPI `intid` to the CPU of that affinity, which must be registered.
     pub fn route(&self, intid: u32, affinity: u64) {
-        let register = Self::IROUTER + size(u64::from(spi(intid))) * 8;
-        let address = core::ptr::with_exposed_provenance_mut::<u64>(self.base + register);
-        // SAFETY: `register`'s caller promised a mapped distributor; the register is one SPI's own.
-        unsafe { address.write_volatile(affinity & AFFINITY) };
+        if is_v2() {
+            let [target, ..] = private::target_of(affinity).to_le_bytes();
+            self.set_byte(Self::ITARGETSR, intid, target);
+        } else {
+            let register = Self::IROUTER + size(u64::from(spi(intid))) * 8;
+            let address = core::ptr::with_exposed_provenance_mut::<u64>(self.base + register);
+            // SAFETY: `register`'s caller promised a mapped distributor; the register is one SPI's own.
+            unsafe { address.write_volatile(affinity & AFFINITY) };
+        }
         barrier!("dsb sy");
+    }
+
+    fn set_byte(&self, register: usize, intid: u32, value: u8) {
+        let register = register + size(u64::from(spi(intid)));
+        let address = core::ptr::with_exposed_provenance_mut::<u8>(self.base + register);
+        // SAFETY: `register`'s caller promised a mapped distributor; priorities and targets are byte-accessible, and a
+        // byte is one SPI's own.
+        unsafe { address.write_volatile(value) };
     }
 
     fn set_bit(&self, register: usize, intid: u32) {

@@ -211,9 +211,14 @@ impl Bench {
 
     /// A booted VM on a host with a GICv2.
     pub(super) fn gicv2(vcpus: usize) -> Self {
+        Self::given_on_gicv2(config(vcpus, ""), Vec::new())
+    }
+
+    /// The same for one that is given devices of the host.
+    pub(super) fn given_on_gicv2(config: AxVMCrateConfig, devices: Vec<HostDevice>) -> Self {
         let host = Host::new();
         *host.gicv.lock().unwrap() = Some(GICV.into());
-        let bench = Self::created_on(host, config(vcpus, ""), IMAGES, Vec::new());
+        let bench = Self::created_on(host, config, IMAGES, devices);
         bench.boot();
         bench
     }

@@ -4,8 +4,10 @@ use std::string::{String, ToString};
 use std::sync::atomic::Ordering::SeqCst;
 use std::vec::Vec;
 
+use arm_vcpu::gic::GICV2;
 use axaddrspace::GuestPhysAddr;
 use axvcpu::AxVCpuExitReason::ExternalInterrupt;
+use axvmconfig::AxVMCrateConfig;
 
 use super::bench::*;
 use super::host::Irq::{Acknowledged, Dropped};
@@ -115,10 +117,15 @@ fn the_operator_may_answer_for_a_device() {
     }
 }
 
-fn bench() -> Bench {
+fn given() -> (AxVMCrateConfig, Vec<HostDevice>) {
     let text = std::format!("{CLOCK}\nbase = 0x0b01_0000");
     let devices = found(&text).unwrap();
-    Bench::given(config(1, &text), devices)
+    (config(1, &text), devices)
+}
+
+fn bench() -> Bench {
+    let (config, devices) = given();
+    Bench::given(config, devices)
 }
 
 #[test]
@@ -141,12 +148,29 @@ fn its_interrupt_stays_active_until_the_guest_ends_it() {
     bench.cpu.irqs();
     bench.cpu.pending.lock().unwrap().push_back(34);
     assert_eq!(bench.leaves(0, ExternalInterrupt { vector: 34 }), host_interrupt());
-    assert_eq!(bench.cpu.irqs(), [Acknowledged(34), Dropped(34)]);
-    assert_eq!(bench.cpu.listed(), [(34, PENDING)]);
-    let linked = bench.cpu.lrs.iter().map(|lr| lr.load(SeqCst)).find(|lr| *lr as u32 == 34);
-    let linked = linked.unwrap();
+    let linked = handed_over(&bench);
     assert_eq!((linked & LINKED, linked >> 32 & 0x1fff), (LINKED, 34));
     assert!(!bench.vm.host_interrupt(35));
+}
+
+#[test]
+fn it_does_so_on_a_gicv2_too() {
+    let (config, devices) = given();
+    let mut bench = Bench::given_on_gicv2(config, devices);
+    bench.store(0, GICD, 1);
+    bench.store(0, GICD + 0x104, 1 << 2);
+    bench.cpu.irqs();
+    bench.cpu.pending.lock().unwrap().push_back(34);
+    assert_eq!(bench.leaves(0, ExternalInterrupt { vector: GICV2 | 34 }), host_interrupt());
+    let linked = handed_over(&bench);
+    assert_eq!((linked & LINKED, linked >> 32 & 0x1fff), (LINKED, 34));
+}
+
+/// The list register with interrupt 34, which is pending for the guest and active physically.
+fn handed_over(bench: &Bench) -> u64 {
+    assert_eq!(bench.cpu.irqs(), [Acknowledged(34), Dropped(34)]);
+    assert_eq!(bench.cpu.listed(), [(34, PENDING)]);
+    bench.cpu.lrs.iter().map(|lr| lr.load(SeqCst)).find(|lr| *lr as u32 == 34).unwrap()
 }
 
 #[test]
