@@ -16,6 +16,7 @@ pub(crate) struct Board {
     rtc: Option<usize>,
     gpio: Option<usize>,
     watchdog: [Option<usize>; 2],
+    spare_uart: Option<usize>,
 }
 
 impl Board {
@@ -38,6 +39,7 @@ impl Board {
             rtc: window(&tree, "arm,pl031", 0),
             gpio: window(&tree, "arm,pl061", 0),
             watchdog: [0, 1].map(|frame| window(&tree, "arm,sbsa-gwdt", frame)),
+            spare_uart: spare_uart(&tree),
         };
         let memory = tree.find_all_nodes("/memory").filter_map(|node| node.reg()).flatten();
         for (slot, region) in board.ram.iter_mut().zip(memory) {
@@ -70,6 +72,11 @@ impl Board {
         control.zip(refresh)
     }
 
+    /// Where the second serial port is.
+    pub(crate) fn spare_uart(&self) -> Option<usize> {
+        self.spare_uart
+    }
+
     /// All RAM, in bytes.
     pub(crate) fn ram_bytes(&self) -> u64 {
         self.ram.iter().map(|range| range.end - range.start).sum()
@@ -91,6 +98,15 @@ impl Board {
 /// Where the first device of that kind has its registers of that number.
 fn window(tree: &Fdt<'_>, compatible: &str, index: usize) -> Option<usize> {
     let region = tree.find_compatible(&[compatible])?.reg()?.nth(index)?;
+    Some(region.starting_address as usize)
+}
+
+/// Where the serial port behind the console has its registers.
+fn spare_uart(tree: &Fdt<'_>) -> Option<usize> {
+    let is_uart = |node: &fdt::node::FdtNode<'_, '_>| {
+        node.compatible().is_some_and(|names| names.all().any(|name| name == "arm,pl011"))
+    };
+    let region = tree.all_nodes().filter(is_uart).nth(1)?.reg()?.next()?;
     Some(region.starting_address as usize)
 }
 

@@ -7,9 +7,11 @@ use core::ops::Range;
 
 use arm_vcpu::gic::Distributor;
 use ax_hal::irq::{
-    IrqHandle, IrqRequest, IrqReturn, IrqTrigger, free_irq, request_irq, set_trigger,
+    IrqHandle, IrqRequest, IrqReturn, IrqTrigger, ShareMode, free_irq, request_irq, set_trigger,
 };
-use axvm::{HostInterrupt, HostNode};
+use ax_runtime::console::is_active;
+use ax_runtime::serial::{SerialRuntimeHandle, runtimes};
+use axvm::{HostDevice, HostInterrupt, HostNode};
 use fdt_parser::{Fdt, Node, Status};
 
 /// Behind the host's interrupts, as all of the guests'.
@@ -22,7 +24,7 @@ const EDGES: u32 = 3;
 /// Properties of a device that accesses memory by itself.
 const BUS_MASTER: [&str; 5] = ["dma-coherent", "iommus", "dmas", "dma-ranges", "iommu-map"];
 
-/// Serial ports that the host drives, whether it prints there or not.
+/// Serial ports, which the host has a driver for.
 const SERIAL: [&str; 3] = ["arm,pl011", "ns16550a", "snps,dw-apb-uart"];
 
 /// Every node with registers or memory in the host's device tree.
@@ -54,7 +56,7 @@ pub(crate) fn tree() -> Vec<HostNode> {
     nodes
 }
 
-/// Where the console that the host itself uses has its registers.
+/// Where the console that the host's device tree chooses has its registers: what its boot code printed to.
 fn console(fdt: &'static Fdt<'static>) -> Option<usize> {
     let node = fdt.chosen()?.stdout()?.node;
     usize::try_from(node.reg()?.next()?.address).ok()
@@ -95,7 +97,7 @@ fn owner(node: &Node<'_>, path: &str) -> Option<&'static str> {
         return Some("the host's SMMU");
     }
     if SERIAL.iter().any(|kind| called(kind)) {
-        return Some("a serial port, which the host keeps all of");
+        return serial_owner(node);
     }
     if of_type("pci") || called("pci-host") {
         return Some("the host's PCI bus");
@@ -104,6 +106,16 @@ fn owner(node: &Node<'_>, path: &str) -> Option<&'static str> {
         return Some("disabled in the host's device tree");
     }
     None
+}
+
+/// The host keeps the port that it prints to, and all of them where it does not know which that is.
+fn serial_owner(node: &Node<'_>) -> Option<&'static str> {
+    let Some(active) = runtimes().iter().find(|port| is_active(port)) else {
+        return Some("a serial port, one of which is the host's console");
+    };
+    let base = node.reg().and_then(|mut registers| registers.next());
+    let is_console = base.is_none_or(|base| base.address == active.info().paddr as u64);
+    is_console.then_some("the host's console")
 }
 
 fn windows(node: &Node<'_>) -> Vec<Range<usize>> {
@@ -134,6 +146,29 @@ fn interrupts(node: &Node<'_>) -> Vec<HostInterrupt> {
     spis.collect()
 }
 
+/// Takes `device` and its interrupts from the host; see [`Spi::take`].
+///
+/// Of a serial port the host's driver lets go for good. Its handler stays, which the host no longer calls, so that the
+/// interrupt is nominally shared with it.
+///
+/// # Errors
+/// A text for the operator; no interrupt is taken then.
+pub(crate) fn take(device: &HostDevice, arrived: fn(u32)) -> Result<Vec<Spi>, String> {
+    let driver = driver_of(device);
+    if let Some(port) = driver {
+        port.shutdown().map_err(|error| {
+            format!("{}: the host's driver does not let go of it ({error:?})", device.name)
+        })?;
+    }
+    let share = if driver.is_some() { ShareMode::Shared } else { ShareMode::Exclusive };
+    device.interrupts.iter().map(|interrupt| Spi::take(*interrupt, share, arrived)).collect()
+}
+
+/// What drives `device` if it is a serial port.
+fn driver_of(device: &HostDevice) -> Option<&'static SerialRuntimeHandle> {
+    runtimes().iter().find(|port| device.pages().contains(&port.info().paddr))
+}
+
 /// An SPI that is a guest's. Dropping it takes it back.
 pub(crate) struct Spi {
     intid: u32,
@@ -146,7 +181,7 @@ impl Spi {
     ///
     /// # Errors
     /// A text for the operator: the host has it in use.
-    pub(crate) fn take(interrupt: HostInterrupt, arrived: fn(u32)) -> Result<Self, String> {
+    fn take(interrupt: HostInterrupt, share: ShareMode, arrived: fn(u32)) -> Result<Self, String> {
         let HostInterrupt { intid, edge } = interrupt;
         let distributor =
             Distributor::get().ok_or("the machine's interrupt controller has no distributor")?;
@@ -157,7 +192,8 @@ impl Spi {
             }
             arrived(intid);
             IrqReturn::Handled
-        });
+        })
+        .share_mode(share);
         let handle = request_irq(irq, request)
             .map_err(|error| format!("the host uses interrupt {intid} itself ({error:?})"))?;
         distributor.disable(intid);

@@ -54,8 +54,8 @@ impl Given {
             .map_err(|error| error.to_string())?;
         own(vm, &config.base.name, &devices)?;
         given.devices = devices;
-        for interrupt in given.devices.iter().flat_map(|device| &device.interrupts) {
-            given.spis.push(Spi::take(*interrupt, arrived)?);
+        for device in &given.devices {
+            given.spis.extend(devices::take(device, arrived)?);
         }
         Ok(given)
     }

@@ -8,6 +8,7 @@ mod key;
 mod leak;
 mod memory;
 mod rtc;
+mod serial;
 mod smp;
 mod spin;
 mod timer;
@@ -58,9 +59,11 @@ pub(crate) enum Case {
     Key,
     /// The watchdog.
     Watchdog,
+    /// A serial port that is the host's.
+    Serial,
 }
 
-const CASES: [(&str, Case); 14] = [
+const CASES: [(&str, Case); 15] = [
     ("hello", Case::Hello),
     ("timer", Case::Timer),
     ("smp", Case::Smp),
@@ -75,6 +78,7 @@ const CASES: [(&str, Case); 14] = [
     ("rtc", Case::Rtc),
     ("key", Case::Key),
     ("watchdog", Case::Watchdog),
+    ("serial", Case::Serial),
 ];
 
 /// The running case's place in `CASES`, for interrupts and secondary CPUs.
@@ -115,6 +119,7 @@ impl Case {
             Case::Rtc => rtc::run(board),
             Case::Key => key::run(board),
             Case::Watchdog => watchdog::run(board),
+            Case::Serial => serial::run(board),
         }
     }
 
@@ -130,6 +135,7 @@ impl Case {
             Case::Rtc => rtc::interrupt(intid),
             Case::Key => key::interrupt(intid),
             Case::Watchdog => watchdog::interrupt(intid),
+            Case::Serial => serial::interrupt(intid),
             Case::Hello | Case::Memory | Case::Bench | Case::Spin => Completion::Done,
         }
     }
@@ -156,7 +162,8 @@ extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
         | Case::Subscribe
         | Case::Rtc
         | Case::Key
-        | Case::Watchdog => {}
+        | Case::Watchdog
+        | Case::Serial => {}
     }
     loop {
         psci::cpu_off();
