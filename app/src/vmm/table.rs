@@ -136,7 +136,8 @@ pub(crate) fn create(file: &str, options: &CreateOptions) -> Result<String, Stri
 /// Whether the host has what the VM needs.
 fn check_room(name: &str, config: &AxVMCrateConfig) -> Result<(), String> {
     const MIB: usize = 1 << 20;
-    let (wanted, free) = (config.memory_total(), memory::pool_use().free);
+    let channels = CHANNELS.bytes_to_bring(&config.devices.channels);
+    let (wanted, free) = (config.memory_total().saturating_add(channels), memory::pool_use().free);
     if wanted > free {
         let (wanted, free) = (wanted.div_ceil(MIB), free / MIB);
         return Err(format!(

@@ -132,6 +132,12 @@ impl Channels {
         Self(SpinNoIrq::new(Vec::new()))
     }
 
+    /// The bytes that a VM in `channels` would bring: those of the channels in which nobody is yet.
+    pub fn bytes_to_bring(&self, channels: &[ChannelConfig]) -> usize {
+        let new = channels.iter().filter(|channel| self.find(&channel.name).is_none());
+        new.fold(0, |sum, channel| sum.saturating_add(channel.size))
+    }
+
     /// Makes `vm` a member of the channel that `config` names, and the channel if there is none.
     ///
     /// # Errors

@@ -146,6 +146,13 @@ fn link_of(config: &AxVMCrateConfig, device: &HostDevice, intid: u32) -> Result<
             other.name, device.name
         )));
     }
+    let mut channels = config.devices.channels.iter();
+    if let Some(other) = channels.find(|other| u32::try_from(other.irq_id) == Ok(intid)) {
+        return Err(AxVMError::Unsupported(format!(
+            "device {} has interrupt {intid}, which channel {} rings: a VM can have one of them only",
+            device.name, other.name
+        )));
+    }
     let known = u16::try_from(intid).ok().filter(|_| SPI_INTIDS.contains(&intid));
     known.ok_or_else(|| {
         AxVMError::Unsupported(format!(

@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use axshell::{Field, Section, Value, VmSummary};
-use axvm::{ExitKind, State, StopReason};
+use axvm::{ChannelView, ExitKind, State, StopReason};
 
 use super::load::{Load, exits_of, ran_ns_of};
 use crate::vmm::table::Vm;
@@ -52,11 +52,29 @@ pub(super) fn show(vm: &Vm, load: &Load) -> Vec<Section> {
             Field::hex("end", device.base_gpa.saturating_add(device.size) as u64),
         ]
     }));
-    vec![
+    let mut sections = vec![
         Section::fields("", general(vm, load)),
         Section::table("memory", regions.collect()),
         Section::table("devices", devices.collect()),
-        Section::table("vcpus", vcpus(vm)),
+    ];
+    if !vm.vm.config().devices.channels.is_empty() {
+        sections.push(Section::table("channels", vm.vm.channels().map(channel).collect()));
+    }
+    sections.push(Section::table("vcpus", vcpus(vm)));
+    sections
+}
+
+/// Memory that is shared with other VMs, and how many of these there are.
+fn channel(channel: ChannelView<'_>) -> Vec<Field> {
+    let config = channel.config;
+    vec![
+        Field::new("name", config.name.as_str()),
+        Field::hex("start", config.gpa as u64),
+        Field::size("size", config.size as u64),
+        Field::new("access", config.access.to_string()),
+        Field::new("interrupt", config.irq_id),
+        Field::new("peers", config.peers.join(", ")),
+        Field::new("present", channel.peers_present),
     ]
 }
 

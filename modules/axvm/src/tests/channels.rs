@@ -156,6 +156,19 @@ fn both_sides_have_to_name_each_other_and_agree_on_the_size() {
 }
 
 #[test]
+fn only_the_first_in_a_channel_brings_its_memory() {
+    let both = format!("{}{}", channel("c", "\"b\"", ""), channel("d", "\"b\"", ""));
+    let wanted = member("a", &both).devices.channels;
+    let _vmids = some_vmids();
+    let host = Host::new();
+    assert_eq!(host.channels.bytes_to_bring(&wanted), 0x4000);
+    let other = make(1, member("b", &channel("c", "\"a\"", "")), IMAGES).unwrap();
+    assert_eq!(host.channels.bytes_to_bring(&wanted), 0x2000);
+    drop(other);
+    assert_eq!(host.channels.bytes_to_bring(&wanted), 0x4000);
+}
+
+#[test]
 fn the_last_one_out_gives_the_memory_back_zeroed() {
     let _vmids = some_vmids();
     let host = Host::new();

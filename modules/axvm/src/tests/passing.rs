@@ -46,6 +46,7 @@ fn tree() -> Vec<HostNode> {
         node("/rtc@9010000", "arm,pl031", 0x0901_0000, 0x1000, 34),
         node("/slot@a000000", "arm,pl031", 0x0a00_0000, 0x200, 48),
         node("/slot@a000200", "arm,pl031", 0x0a00_0200, 0x200, 49),
+        node("/bell@c100000", "arm,pl031", 0x0c10_0000, 0x1000, 240),
         node("/mac@e000000", "vendor,mac", 0x0e00_0000, 0x1000, 60),
         node("/one@f000000", "arm,pl031", 0x0f00_0000, 0x1000, 61),
         node("/two@f001000", "arm,pl031", 0x0f00_1000, 0x1000, 61),
@@ -183,6 +184,18 @@ fn an_interrupt_that_the_guest_takes_back_is_released() {
     assert_eq!(bench.cpu.released(), [34]);
     bench.store(0, 0x0800_0284, 1 << 2);
     assert_eq!(bench.cpu.released(), []);
+}
+
+#[test]
+fn a_doorbell_cannot_ring_with_the_interrupt_of_a_device() {
+    let _vmids = super::host::some_vmids();
+    let _host = super::host::Host::new();
+    let bell = "[[channel]]\nname = \"c\"\nsize = \"4K\"\npeers = [\"b\"]";
+    let text = std::format!("{bell}\n[[passthrough]]\npath = \"/bell@c100000\"");
+    let error = make_given(config(1, &text), found(&text).unwrap()).err().unwrap();
+    let words = "device passthrough has interrupt 240, which channel c rings: \
+                 a VM can have one of them only";
+    assert!(error.to_string().ends_with(words), "{error}");
 }
 
 #[test]

@@ -37,6 +37,7 @@ fn what_is_wrong_with_a_channel_is_said() {
         ("\"b\"", "\"\"", "channel[0].peers[1] cannot be \"\""),
         ("\"b\"", "1, 2, 3, 4, 5, 6, 7, 8", "channel[0].peers has 9 items"),
         ("peers", "access = \"w\"\npeers", "unknown channel access \"w\""),
+        ("size", "irq = 240\nsize", "unknown key \"irq\""),
     ] {
         let text = FIRST.replace(from, to);
         assert_ne!(text, FIRST);
@@ -61,6 +62,8 @@ fn channels_have_room_for_so_many_and_share_it_with_nobody() {
     assert!(error.message.contains("channel[0] overlaps device[0]"), "{error}");
     let rings = device.replace("0x0b00", "0x0c00") + "irq = 240\n";
     assert_eq!(refusal(&format!("{SMALLEST}{rings}{FIRST}")).message, "interrupt 240 is taken");
+    let passed = "[[passthrough]]\nbase = 0x0c00_0000\nlength = 0x1000\nirq = 240\n";
+    assert_eq!(refusal(&format!("{SMALLEST}{passed}{FIRST}")).message, "interrupt 240 is taken");
     let here = refusal(&format!("{SMALLEST}entry_point = 0x0b00_0000\n{FIRST}"));
     assert!(here.message.contains("where the guest has no memory"), "channels are no RAM");
 }
