@@ -33,6 +33,39 @@ pub(crate) fn find_mismatch(range: &Range<u64>, pattern: impl Fn(u64) -> u64) ->
     })
 }
 
+/// How many words of `range` hold `value`.
+pub(crate) fn count(range: &Range<u64>, value: u64) -> u64 {
+    // SAFETY: as for `fill`.
+    let holds = |address: &u64| unsafe { (*address as *const u64).read_volatile() } == value;
+    words(range).filter(holds).count() as u64
+}
+
+/// The first word of `range` that is not zero, read with MMU and caches off.
+pub(crate) fn find_nonzero_uncached(range: &Range<u64>) -> Option<u64> {
+    let mut at = range.start;
+    // SAFETY: as for `fill`. The code lies at its own physical address, so that it runs on without the MMU; it touches
+    // no other memory, neither the stack nor the table, until both are on again; no interrupt comes, they are masked.
+    unsafe {
+        asm!("mrs {control}, sctlr_el1",
+            "bic {off}, {control}, #1",
+            "bic {off}, {off}, #4",
+            "dsb sy",
+            "msr sctlr_el1, {off}",
+            "isb",
+            "2: cmp {at}, {end}",
+            "b.hs 3f",
+            "ldr {off}, [{at}]",
+            "cbnz {off}, 3f",
+            "add {at}, {at}, #8",
+            "b 2b",
+            "3: msr sctlr_el1, {control}",
+            "isb",
+            at = inout(reg) at, end = in(reg) range.end, control = out(reg) _, off = out(reg) _,
+            options(nostack));
+    }
+    (at < range.end).then_some(at)
+}
+
 /// The size of the block DC ZVA clears, if the CPU allows it.
 pub(crate) fn zero_block_bytes() -> Option<u64> {
     let id = DCZID_EL0::read();

@@ -8,6 +8,7 @@ mod key;
 mod leak;
 mod memory;
 mod rtc;
+mod secret;
 mod serial;
 mod smp;
 mod spin;
@@ -61,9 +62,13 @@ pub(crate) enum Case {
     Watchdog,
     /// A serial port that is the host's.
     Serial,
+    /// Memory full of a secret.
+    Secret,
+    /// Memory that should be zero.
+    Seek,
 }
 
-const CASES: [(&str, Case); 15] = [
+const CASES: [(&str, Case); 17] = [
     ("hello", Case::Hello),
     ("timer", Case::Timer),
     ("smp", Case::Smp),
@@ -79,6 +84,8 @@ const CASES: [(&str, Case); 15] = [
     ("key", Case::Key),
     ("watchdog", Case::Watchdog),
     ("serial", Case::Serial),
+    ("secret", Case::Secret),
+    ("seek", Case::Seek),
 ];
 
 /// The running case's place in `CASES`, for interrupts and secondary CPUs.
@@ -120,6 +127,8 @@ impl Case {
             Case::Key => key::run(board),
             Case::Watchdog => watchdog::run(board),
             Case::Serial => serial::run(board),
+            Case::Secret => secret::hide(board),
+            Case::Seek => secret::seek(board),
         }
     }
 
@@ -136,7 +145,9 @@ impl Case {
             Case::Key => key::interrupt(intid),
             Case::Watchdog => watchdog::interrupt(intid),
             Case::Serial => serial::interrupt(intid),
-            Case::Hello | Case::Memory | Case::Bench | Case::Spin => Completion::Done,
+            Case::Hello | Case::Memory | Case::Bench | Case::Spin | Case::Secret | Case::Seek => {
+                Completion::Done
+            }
         }
     }
 }
@@ -163,7 +174,9 @@ extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
         | Case::Rtc
         | Case::Key
         | Case::Watchdog
-        | Case::Serial => {}
+        | Case::Serial
+        | Case::Secret
+        | Case::Seek => {}
     }
     loop {
         psci::cpu_off();
