@@ -36,6 +36,9 @@ registers! {
     MPIDR_EL1 = "mpidr_el1";
     CNTFRQ_EL0 = "cntfrq_el0";
     CNTVCT_EL0 = "cntvct_el0";
+    CNTPCT_EL0 = "cntpct_el0";
+    CNTP_CTL_EL0 = "cntp_ctl_el0";
+    CNTP_CVAL_EL0 = "cntp_cval_el0";
     CNTV_CTL_EL0 = "cntv_ctl_el0";
     CNTV_CVAL_EL0 = "cntv_cval_el0";
     CNTV_TVAL_EL0 = "cntv_tval_el0";

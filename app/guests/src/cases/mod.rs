@@ -1,6 +1,7 @@
 //! The table of cases: names, entry points, what an interrupt means to each.
 
 mod bench;
+mod clock;
 mod gic;
 mod hello;
 mod ivc;
@@ -66,9 +67,11 @@ pub(crate) enum Case {
     Secret,
     /// Memory that should be zero.
     Seek,
+    /// Time and timers.
+    Clock,
 }
 
-const CASES: [(&str, Case); 17] = [
+const CASES: [(&str, Case); 18] = [
     ("hello", Case::Hello),
     ("timer", Case::Timer),
     ("smp", Case::Smp),
@@ -86,6 +89,7 @@ const CASES: [(&str, Case); 17] = [
     ("serial", Case::Serial),
     ("secret", Case::Secret),
     ("seek", Case::Seek),
+    ("clock", Case::Clock),
 ];
 
 /// The running case's place in `CASES`, for interrupts and secondary CPUs.
@@ -129,6 +133,7 @@ impl Case {
             Case::Serial => serial::run(board),
             Case::Secret => secret::hide(board),
             Case::Seek => secret::seek(board),
+            Case::Clock => clock::run(board),
         }
     }
 
@@ -145,6 +150,7 @@ impl Case {
             Case::Key => key::interrupt(intid),
             Case::Watchdog => watchdog::interrupt(intid),
             Case::Serial => serial::interrupt(intid),
+            Case::Clock => clock::interrupt(intid),
             Case::Hello | Case::Memory | Case::Bench | Case::Spin | Case::Secret | Case::Seek => {
                 Completion::Done
             }
@@ -176,7 +182,8 @@ extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
         | Case::Watchdog
         | Case::Serial
         | Case::Secret
-        | Case::Seek => {}
+        | Case::Seek
+        | Case::Clock => {}
     }
     loop {
         psci::cpu_off();
