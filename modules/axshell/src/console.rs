@@ -16,6 +16,8 @@ const DETACH: u8 = 0x1d;
 const POLL: Duration = Duration::from_millis(5);
 /// Keys the guest has not taken yet; more are dropped with a bell.
 const MAX_UNTAKEN: usize = 1024;
+/// How often a guest that is being left is offered the keys it has not taken, with a pause between.
+const OFFERS: usize = 100;
 /// Bytes moved at a time in either direction.
 const CHUNK: usize = 256;
 /// After how many bytes without a pause the shell lets others have the CPU, whatever the guest still has to say: it
@@ -128,7 +130,7 @@ fn converse(
         let running = session.control.is_running(vm);
         let keys = read_keys(&mut session.terminal, wait, &mut attached.untaken);
         if keys == Keys::Detach {
-            return Ok(format!("detached from {vm}"));
+            return Ok(hand_over(session, vm, attached));
         }
         send(session, vm, attached);
         let wrote = receive(session, vm, attached)?;
@@ -144,6 +146,20 @@ fn converse(
             session.control.tick();
         }
     }
+}
+
+/// Gives the guest what was typed before Ctrl-] and waits a moment for it to take that; gives what to say.
+fn hand_over(session: &mut Session<'_>, vm: &str, attached: &mut Attached) -> String {
+    for _ in 0..OFFERS {
+        send(session, vm, attached);
+        if attached.untaken.is_empty() {
+            return format!("detached from {vm}");
+        }
+        session.control.sleep(POLL);
+    }
+    let plural = if attached.untaken.len() == 1 { "key" } else { "keys" };
+    let left = attached.untaken.len();
+    format!("detached from {vm}, which has not taken the last {left} {plural}")
 }
 
 /// Gives the guest as many keys as it takes.

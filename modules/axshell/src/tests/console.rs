@@ -32,6 +32,33 @@ fn keys_go_to_the_guest_as_they_are_and_those_behind_the_detach_to_the_shell() {
     assert!(screen.text().contains("\ndetached from linux\naxle> echo back\nback\n"));
 }
 
+/// What a guest that takes `takes` bytes at a time got of `keys`, which came at once, and what was shown.
+fn typed_at_once(keys: &[u8], takes: Option<usize>) -> (Vec<u8>, String) {
+    let mut screen = Screen::typing(b"vm console linux\r");
+    screen.then(keys).then(b"echo back\rpoweroff\r");
+    let mut shell = Shell::new(Fake { takes, ..running("linux", b"") });
+    shell.run(&mut screen);
+    (shell.control().vms[0].input.clone(), screen.text())
+}
+
+#[test]
+fn what_was_typed_right_before_the_detach_reaches_the_guest() {
+    let (input, text) = typed_at_once(b"ls\r\x1d", None);
+    assert_eq!(input, b"ls\r");
+    assert!(text.contains("\ndetached from linux\naxle> echo back\nback\n"), "{text}");
+    assert_eq!(typed_at_once(b"dmesg | tail\r\x1d", Some(3)).0, b"dmesg | tail\r");
+    let paste = [b'#'; 600];
+    assert!(typed_at_once(&[&paste[..], b"\x1d"].concat(), Some(9)).0 == paste);
+}
+
+#[test]
+fn what_a_guest_does_not_take_is_dropped_aloud() {
+    let (input, text) = typed_at_once(b"reboot\r\x1d", Some(0));
+    assert_eq!(input, b"");
+    let said = "\ndetached from linux, which has not taken the last 7 keys\naxle> echo back\n";
+    assert!(text.contains(said), "{text}");
+}
+
 #[test]
 fn a_guest_that_takes_keys_slowly_gets_all_of_them_in_order() {
     let mut fake = running("linux", b"");
