@@ -1,7 +1,8 @@
 """A scripted test as a file a person can read: header lines, an empty line, then one step a line.
 
 Header, each optional: `vms: NAME...` (names in configs/vms or paths), `board:`, `cpu:`, `smp:`, `memory:`,
-`gic: VERSION...` (with several the case runs once with each, as NAME-gicVERSION),
+`gic: VERSION...` (with several values of this or of `smp:` the case runs once with each, as NAME-gicVERSION, NAME-smpN or
+NAME-gicVERSION-smpN),
 `qemu: WORDS` (more of QEMU's command line), `limit: 120s` (for the whole case), `broken: yes` (the configurations are
 bundled unchecked), `show: /PATTERN/` (lines that `test --show` prints), `when: asked` (a long case or a big download: it
 runs when it is named, and with EXTENDED=1 in the environment).
@@ -65,6 +66,7 @@ class Case:
     name: str
     machine: Machine = field(default_factory=Machine)
     gics: list[str] = field(default_factory=list)
+    smps: list[str] = field(default_factory=list)
     vms: list[str] = field(default_factory=list)
     qemu: list[str] = field(default_factory=list)
     limit_s: float = DEFAULT_LIMIT_S
@@ -155,11 +157,12 @@ def apply(case: Case, folder: Path, key: str, value: str) -> None:
     match key:
         case "vms":
             case.vms = [str(folder / word) if "/" in word else word for word in value.split()]
-        case "board" | "cpu" | "smp" | "memory":
+        case "board" | "cpu" | "memory":
             setattr(case.machine, key, value)
         case "gic":
             case.gics = value.split()
-            case.machine.gic = case.gics[0] if case.gics else None
+        case "smp":
+            case.smps = value.split()
         case "qemu":
             case.qemu = value.split()
         case "limit":
@@ -195,15 +198,30 @@ def parse(path: Path) -> Case:
     return case
 
 
-def plays(path: Path) -> dict[str, str | None]:
-    """The runs of the case in `path`: the name of each, and the GIC version it is for."""
+@dataclass
+class Play:
+    """One run of a case: its name, the case's file, the GIC and the CPUs it is for if that is said."""
+
+    name: str
+    path: Path
+    gic: str | None
+    smp: str | None
+
+
+def plays(path: Path) -> list[Play]:
+    """The runs of the case in `path`."""
     try:
-        versions = parse(path).gics
+        case = parse(path)
     except BadCase:
-        versions = []
-    if len(versions) < 2:
-        return {path.stem: versions[0] if versions else None}
-    return {f"{path.stem}-gic{version}": version for version in versions}
+        return [Play(path.stem, path, None, None)]
+    runs = []
+    for gic in case.gics or [None]:
+        for smp in case.smps or [None]:
+            name = path.stem
+            name += f"-gic{gic}" if len(case.gics) > 1 else ""
+            name += f"-smp{smp}" if len(case.smps) > 1 else ""
+            runs.append(Play(name, path, gic, smp))
+    return runs
 
 
 def only_asked(path: Path) -> bool:

@@ -53,6 +53,12 @@ pub(crate) fn relax() {
     unsafe { asm!("yield", options(nostack)) };
 }
 
+/// Sleeps in WFI until something comes, or for no time at all.
+pub(crate) fn wait() {
+    // SAFETY: a hint.
+    unsafe { asm!("dsb sy", "wfi", options(nostack)) };
+}
+
 /// Sleeps in WFI, taking interrupts, until one of them makes `done` true.
 ///
 /// Interrupts are unmasked only between the test and the next sleep, so none can slip through in between. They are

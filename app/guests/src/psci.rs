@@ -4,10 +4,12 @@ use core::arch::asm;
 
 /// Function identifiers; the 64-bit form where there is one.
 pub(crate) const PSCI_VERSION: u64 = 0x8400_0000;
+pub(crate) const CPU_SUSPEND: u64 = 0xc400_0001;
 pub(crate) const CPU_OFF: u64 = 0x8400_0002;
 pub(crate) const CPU_ON: u64 = 0xc400_0003;
 pub(crate) const AFFINITY_INFO: u64 = 0xc400_0004;
 pub(crate) const SYSTEM_OFF: u64 = 0x8400_0008;
+pub(crate) const SYSTEM_RESET: u64 = 0x8400_0009;
 pub(crate) const PSCI_FEATURES: u64 = 0x8400_000a;
 /// An identifier of the standard service range that PSCI does not define.
 pub(crate) const UNKNOWN: u64 = 0x8400_001f;
@@ -16,10 +18,13 @@ pub(crate) const SUCCESS: i32 = 0;
 pub(crate) const NOT_SUPPORTED: i32 = -1;
 pub(crate) const INVALID_PARAMETERS: i32 = -2;
 pub(crate) const ALREADY_ON: i32 = -4;
+/// Somebody else is starting it.
+pub(crate) const ON_PENDING_ERROR: i32 = -5;
 
 /// AFFINITY_INFO's answers.
 pub(crate) const ON: i32 = 0;
 pub(crate) const OFF: i32 = 1;
+pub(crate) const ON_PENDING: i32 = 2;
 
 /// One call. PSCI's results are 32-bit signed, whatever the width of the call.
 pub(crate) fn call(function: u64, arguments: [u64; 3]) -> i32 {

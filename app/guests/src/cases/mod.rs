@@ -8,6 +8,7 @@ mod ivc;
 mod key;
 mod leak;
 mod memory;
+mod race;
 mod rtc;
 mod secret;
 mod serial;
@@ -69,9 +70,11 @@ pub(crate) enum Case {
     Seek,
     /// Time and timers.
     Clock,
+    /// Power calls at random.
+    Race,
 }
 
-const CASES: [(&str, Case); 18] = [
+const CASES: [(&str, Case); 19] = [
     ("hello", Case::Hello),
     ("timer", Case::Timer),
     ("smp", Case::Smp),
@@ -90,6 +93,7 @@ const CASES: [(&str, Case); 18] = [
     ("secret", Case::Secret),
     ("seek", Case::Seek),
     ("clock", Case::Clock),
+    ("race", Case::Race),
 ];
 
 /// The running case's place in `CASES`, for interrupts and secondary CPUs.
@@ -134,6 +138,7 @@ impl Case {
             Case::Secret => secret::hide(board),
             Case::Seek => secret::seek(board),
             Case::Clock => clock::run(board),
+            Case::Race => race::run(),
         }
     }
 
@@ -151,6 +156,7 @@ impl Case {
             Case::Watchdog => watchdog::interrupt(intid),
             Case::Serial => serial::interrupt(intid),
             Case::Clock => clock::interrupt(intid),
+            Case::Race => race::interrupt(intid),
             Case::Hello | Case::Memory | Case::Bench | Case::Spin | Case::Secret | Case::Seek => {
                 Completion::Done
             }
@@ -168,6 +174,7 @@ extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
     match Case::current() {
         Case::Smp => smp::secondary(number, context),
         Case::Gic => gic::secondary(),
+        Case::Race => race::secondary(number),
         Case::Bench => bench::secondary(first_tick),
         Case::Hello
         | Case::Timer
