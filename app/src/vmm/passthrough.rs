@@ -9,8 +9,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use axvm::HostDevice;
-use axvmconfig::AxVMCrateConfig;
+use arm_vcpu::gic;
+use axvm::{HostDevice, KnownHost};
+use axvmconfig::{AxVMCrateConfig, GicVersion};
 use kspin::SpinNoIrq;
 
 use super::runner::{self, MAX_CPUS, VcpuKey};
@@ -77,6 +78,16 @@ impl Drop for Given {
         self.spis.clear();
         OWNED.lock().retain(|owned| owned.vm != self.vm);
     }
+}
+
+/// What a VM of `config` would find here.
+///
+/// # Errors
+/// A sentence for the operator: a device that no VM can have.
+pub(crate) fn known_host(config: &AxVMCrateConfig) -> Result<KnownHost, String> {
+    let gic = if gic::is_v2() { GicVersion::V2 } else { GicVersion::V3 };
+    let devices = axvm::resolve_host_devices(config, &devices::tree());
+    Ok(KnownHost { gic: Some(gic), devices: devices.map_err(|error| error.to_string())? })
 }
 
 /// Notes that `devices` are the VM's, unless one is another's.

@@ -1,5 +1,7 @@
 //! The board a configuration describes, as an operator sees it before there is a VM.
 
+mod given;
+
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -10,11 +12,13 @@ use core::ops::Range;
 use arm_vcpu::gic::v2::CPU_INTERFACE_BYTES;
 use arm_vgic::{DISTRIBUTOR_WINDOW, GICV2_DISTRIBUTOR_WINDOW};
 use axaddrspace::{AddrSpaceError, GuestPhysAddr};
-use axdevice::BusBuilder;
+use axdevice::{Bus, BusBuilder};
 use axvmconfig::{
     AxVMCrateConfig, ChannelConfig, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion,
     VmMemConfig,
 };
+
+pub use self::given::{GivenDevice, KnownHost};
 
 use crate::AxVMError;
 use crate::boot::Images;
@@ -47,6 +51,8 @@ pub struct BoardMap {
     pub regions: Vec<VmMemConfig>,
     /// Its devices, in the order of their addresses.
     pub windows: Vec<DeviceWindow>,
+    /// The devices of the host it is given, in the order of the configuration.
+    pub given: Vec<GivenDevice>,
     /// The memory it shares with other VMs.
     pub channels: Vec<ChannelConfig>,
     /// What kind of kernel it boots.
@@ -65,21 +71,30 @@ pub struct BoardMap {
     pub tree: Vec<u8>,
 }
 
-/// What a VM made of `config` and `images` would be. No guest memory is taken. Without a `gic` in it, the host's is
-/// taken to be a GICv3.
+/// What a VM made of `config` and `images` would be on `host`. No guest memory is taken. Where neither says which, the
+/// interrupt controller is taken to be a GICv3; devices of a host that is not known are in no device tree.
 ///
 /// # Errors
 /// What creating and booting the VM gives, but for what depends on the host: whether memory is free,
 /// and, if the kernel is compressed, whether it unpacks to its end.
-pub fn describe(config: &AxVMCrateConfig, images: &Images) -> Result<BoardMap, AxVMError> {
+pub fn describe(
+    config: &AxVMCrateConfig,
+    images: &Images,
+    host: &KnownHost,
+) -> Result<BoardMap, AxVMError> {
     let Plan { source, image, layout } = plan(config, images)?;
     machine::check_supported(config)?;
     config.memory_regions.iter().try_for_each(check_reach)?;
-    let gic = gic(config, config.devices.gic.unwrap_or(GicVersion::V3));
+    let version = match host.gic {
+        Some(version) => machine::gic_version(config, version)?,
+        None => config.devices.gic.unwrap_or(GicVersion::V3),
+    };
+    let gic = gic(config, version);
     let windows = windows(config, gic)?;
+    let given = given::devices(config, host, &bus_of(config, &windows)?)?;
     let tree = match images.device_tree {
         Some(given) => given.to_vec(),
-        None => device_tree(config, gic, &layout, &[])?,
+        None => device_tree(config, gic, &layout, &host.devices)?,
     };
     let filled = |room: &Range<GuestPhysAddr>| {
         let end = room.start.as_usize().saturating_add(tree.len());
@@ -90,6 +105,7 @@ pub fn describe(config: &AxVMCrateConfig, images: &Images) -> Result<BoardMap, A
         vcpus: config.base.cpu_num,
         regions: config.memory_regions.clone(),
         windows,
+        given,
         channels: config.devices.channels.clone(),
         image,
         packing: source.packing(),
@@ -114,7 +130,7 @@ fn check_reach(region: &VmMemConfig) -> Result<(), AxVMError> {
     }))
 }
 
-/// The windows of the interrupt controller and of the emulated devices, checked as a bus checks them.
+/// The windows of the interrupt controller and of the emulated devices.
 fn windows(config: &AxVMCrateConfig, gic: Gic) -> Result<Vec<DeviceWindow>, AxVMError> {
     let part = |name, gpa, size| DeviceWindow { name: String::from(name), gpa, size, intid: None };
     let mut windows = Vec::from(match gic {
@@ -129,8 +145,13 @@ fn windows(config: &AxVMCrateConfig, gic: Gic) -> Result<Vec<DeviceWindow>, AxVM
         windows.extend(window(device)?);
     }
     windows.sort_by_key(|window| window.gpa);
+    Ok(windows)
+}
+
+/// A bus with `windows`, which are apart from each other and from memory.
+fn bus_of(config: &AxVMCrateConfig, windows: &[DeviceWindow]) -> Result<Bus, AxVMError> {
     let mut bus = BusBuilder::new();
-    for window in &windows {
+    for window in windows {
         bus.add(window.name.as_str(), window.gpa, window.size, Arc::new(Dummy));
     }
     let bus = bus.build()?;
@@ -138,7 +159,7 @@ fn windows(config: &AxVMCrateConfig, gic: Gic) -> Result<Vec<DeviceWindow>, AxVM
     regions
         .map(|region| (region.gpa, region.size))
         .try_for_each(|(base, size)| machine::check_apart(base, size, &bus))?;
-    Ok(windows)
+    Ok(bus)
 }
 
 /// Where `device` answers, unless that is the interrupt controller's affair.
@@ -196,6 +217,12 @@ impl BoardMap {
             }
             lines.push(Line { start, size: window.size, within: false, text });
         }
+        for device in &self.given {
+            if let (Some(gpa), Some(size)) = (device.gpa, device.size) {
+                let (start, text) = (gpa.as_usize(), device.text());
+                lines.push(Line { start, size, within: false, text });
+            }
+        }
         for channel in &self.channels {
             let ChannelConfig { name, access, irq_id, .. } = channel;
             let text = alloc::format!("channel {name} ({access}), interrupt {irq_id}");
@@ -226,6 +253,10 @@ impl fmt::Display for BoardMap {
             let last = start.saturating_add(size).saturating_sub(1);
             let indent = if within { "  " } else { "" };
             write!(f, "\n  {start:#010x}-{last:#010x} {:>10}  {indent}{text}", Size(size))?;
+        }
+        let is_placed = |device: &&GivenDevice| device.gpa.is_some() && device.size.is_some();
+        for device in self.given.iter().filter(|device| !is_placed(device)) {
+            write!(f, "\n  {:21} {:>10}  {}", device.place(), "", device.text())?;
         }
         Ok(())
     }

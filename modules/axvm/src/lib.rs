@@ -36,7 +36,7 @@ mod watchdog;
 
 pub use boot::Images;
 pub use channel::{ChannelError, Channels, MAX_HOST_BYTES, MAX_HOST_CHANNELS};
-pub use describe::{BoardMap, DeviceWindow, describe};
+pub use describe::{BoardMap, DeviceWindow, GivenDevice, KnownHost, describe};
 pub use error::AxVMError;
 pub use exit::{KICK_SGI, MAINTENANCE_PPI};
 pub use hal::{AxVMHal, VcpuPort};

@@ -68,7 +68,8 @@ impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
     pub(crate) fn new(config: &AxVMCrateConfig, ports: &Ports) -> Result<Self, AxVMError> {
         check_supported(config)?;
         let gicv = A::gicv();
-        let version = gic_version(config, gicv)?;
+        let host = if gicv.is_some() { GicVersion::V2 } else { GicVersion::V3 };
+        let version = gic_version(config, host)?;
         let mut space = AddrSpace::new_empty(GuestPhysAddr::from_usize(0), SPACE_SIZE)?;
         let mut identical = Vec::new();
         for region in &config.memory_regions {
@@ -138,7 +139,11 @@ fn add_host_devices<H: GuestMemoryHal, L: arm_vgic::ListRegisters + 'static>(
 }
 
 /// The number under which physical SPI `intid` is the guest's, if nothing else has it.
-fn link_of(config: &AxVMCrateConfig, device: &HostDevice, intid: u32) -> Result<u16, AxVMError> {
+pub(crate) fn link_of(
+    config: &AxVMCrateConfig,
+    device: &HostDevice,
+    intid: u32,
+) -> Result<u16, AxVMError> {
     let mut emulated = config.devices.emu_devices.iter();
     if let Some(other) = emulated.find(|other| u32::try_from(other.irq_id) == Ok(intid)) {
         return Err(AxVMError::Unsupported(format!(
@@ -197,13 +202,13 @@ fn unsupported_shape(error: VgicError) -> AxVMError {
 }
 
 /// The interrupt controller of a guest of this host: the host's own, whose virtual CPU interface it uses.
-fn gic_version(
+pub(crate) fn gic_version(
     config: &AxVMCrateConfig,
-    gicv: Option<HostPhysAddr>,
+    host: GicVersion,
 ) -> Result<GicVersion, AxVMError> {
-    let (host, name) = match gicv {
-        Some(_) => (GicVersion::V2, "v2"),
-        None => (GicVersion::V3, "v3"),
+    let name = match host {
+        GicVersion::V2 => "v2",
+        GicVersion::V3 => "v3",
     };
     if config.devices.gic.is_none_or(|wanted| wanted == host) {
         return Ok(host);

@@ -279,6 +279,6 @@ fn pages(range: &Range<usize>) -> Range<usize> {
     range.start & !(PAGE - 1)..end
 }
 
-fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
+pub(crate) fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
     one.start < other.end && other.start < one.end
 }

@@ -23,7 +23,7 @@ use axvm::{State, StopReason};
 use self::load::Load;
 use super::table::{self, Vm};
 use super::time::now_ns;
-use super::{VERSION, bundle, notice};
+use super::{VERSION, bundle, notice, passthrough};
 use crate::host::console::SerialTerminal;
 use crate::host::{memory, power as machine, thread};
 
@@ -74,8 +74,10 @@ impl VmControl for Control {
     fn plan(&self, file: &str, options: &CreateOptions) -> ControlResult<Plan> {
         let (config, images) = table::config(file, options).map_err(ControlError::new)?;
         let name = &config.base.name;
-        let map = axvm::describe(&config, &images)
-            .map_err(|error| ControlError::new(format!("{name}: {error}")))?;
+        let refusal = |error: String| ControlError::new(format!("{name}: {error}"));
+        let host = passthrough::known_host(&config).map_err(refusal)?;
+        let map =
+            axvm::describe(&config, &images, &host).map_err(|error| refusal(error.to_string()))?;
         show::plan(&map).map_err(ControlError::new)
     }
 

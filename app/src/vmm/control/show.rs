@@ -181,6 +181,14 @@ pub(super) fn plan(map: &axvm::BoardMap) -> Result<axshell::Plan, String> {
     for window in &map.windows {
         parts.push(part(&window.name, "device", window.gpa.as_usize(), window.size));
     }
+    for device in &map.given {
+        if let (Some(gpa), Some(size)) = (device.gpa, device.size) {
+            parts.push(part(&device.name, "host device", gpa.as_usize(), size));
+        }
+    }
+    for channel in &map.channels {
+        parts.push(part(&channel.name, "channel", channel.gpa, channel.size));
+    }
     let images = [("kernel", Some(&map.kernel)), ("ramdisk", map.ramdisk.as_ref())];
     let tree = [("device tree", map.device_tree.as_ref())];
     for (name, range) in images.into_iter().chain(tree) {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use axvm::{BoardMap, Images, describe, fdt, image::Source};
+use axvm::{BoardMap, Images, KnownHost, describe, fdt, image::Source};
 use axvmconfig::{AxVMCrateConfig, BoardConfig, schema};
 
 const USAGE: &str = "\
@@ -24,9 +24,7 @@ fn main() -> ExitCode {
         ["map", ref files @ ..] if !files.is_empty() => {
             each(files, |file| Ok(format!("{}\n", map(file)?)))
         }
-        ["dts", ref files @ ..] if !files.is_empty() => each(files, |file| {
-            fdt::to_dts(&map(file)?.tree).map_err(|error| format!("{file}: {error}"))
-        }),
+        ["dts", ref files @ ..] if !files.is_empty() => each(files, dts),
         ["schema", "vm"] => show(&schema::vm()),
         ["schema", "board"] => show(&schema::board()),
         ["help" | "--help" | "-h"] => show(&format!("{USAGE}\n")),
@@ -65,7 +63,8 @@ fn check(file: &str) -> Result<String, String> {
         return Ok(format!("{file}: ok, board {}\n", board.name));
     }
     let (config, images) = read(file)?;
-    let map = describe(&config, &images).map_err(|error| format!("{file}: {error}"))?;
+    let map = describe(&config, &images, &KnownHost::default())
+        .map_err(|error| format!("{file}: {error}"))?;
     // Only this shows whether a compressed kernel is whole; the hypervisor finds out when it boots.
     Source::open(images.kernel, config.memory_total())
         .and_then(|kernel| kernel.verify())
@@ -75,7 +74,22 @@ fn check(file: &str) -> Result<String, String> {
 
 fn map(file: &str) -> Result<BoardMap, String> {
     let (config, images) = read(file)?;
-    describe(&config, &images).map_err(|error| format!("{file}: {error}"))
+    describe(&config, &images, &KnownHost::default()).map_err(|error| format!("{file}: {error}"))
+}
+
+/// The device tree, with a comment for each device whose node only the host knows.
+fn dts(file: &str) -> Result<String, String> {
+    let map = map(file)?;
+    let tree = fdt::to_dts(&map.tree).map_err(|error| format!("{file}: {error}"))?;
+    let unknown = map.given.iter().filter(|device| !device.is_resolved);
+    let comments = unknown.map(|device| {
+        format!(
+            "// {}: {}, with the node that the host has for it\n",
+            device.text(),
+            device.place()
+        )
+    });
+    Ok(comments.fold(tree, |text, comment| text + &comment))
 }
 
 fn is_board(file: &str) -> bool {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
 use super::*;
-use crate::fdt;
+use crate::{HostDevice, fdt};
 use alloc::{format, string::ToString, vec, vec::Vec};
 
 const RAM: usize = 0x4000_0000;
@@ -18,7 +18,7 @@ fn images(kernel: &'static [u8]) -> Images {
 
 /// A flat kernel of 8 bytes, described with `more` lines.
 fn flat(more: &str) -> Result<BoardMap, AxVMError> {
-    describe(&config(more), &images(b"flat....")).inspect(|map| {
+    describe(&config(more), &images(b"flat...."), &KnownHost::default()).inspect(|map| {
         assert!(fdt::check_given(&map.tree, 2 << 20).is_ok());
     })
 }
@@ -36,7 +36,8 @@ fn memory_of(map: &BoardMap) -> Vec<String> {
 fn a_board_is_shown_in_the_order_of_its_addresses() {
     static RAMDISK: [u8; 0x5000] = [1; 0x5000];
     let images = Images { ramdisk: Some(&RAMDISK), ..images(b"flat....") };
-    let map = describe(&config("memory = \"64M\"\ncpus = 2"), &images).unwrap();
+    let map =
+        describe(&config("memory = \"64M\"\ncpus = 2"), &images, &KnownHost::default()).unwrap();
     let shown = map.to_string();
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines[0], "test: 2 vCPUs, starts at 0x40200000");
@@ -140,7 +141,7 @@ fn a_gicv2_is_shown_where_the_configuration_wants_one() {
 fn a_given_device_tree_is_shown_as_it_is() {
     let tree: &'static [u8] = flat("memory = \"64M\"").unwrap().tree.leak();
     let images = Images { device_tree: Some(tree), ..images(b"flat....") };
-    let map = describe(&config("memory = \"32M\""), &images).unwrap();
+    let map = describe(&config("memory = \"32M\""), &images, &KnownHost::default()).unwrap();
     assert_eq!(map.tree, tree);
     assert_eq!(memory_of(&map), ["<0x0 0x40000000 0x0 0x4000000>"]);
 }
@@ -153,7 +154,63 @@ fn a_compressed_kernel_is_told_apart() {
     file.extend(b"flat");
     file.extend(0x554a_aa44_u32.to_le_bytes());
     file.extend(4_u32.to_le_bytes());
-    let map = describe(&config("memory = \"64M\""), &images(file.leak())).unwrap();
+    let map =
+        describe(&config("memory = \"64M\""), &images(file.leak()), &KnownHost::default()).unwrap();
     assert!(map.to_string().contains("kernel (flat binary, gzip)"), "{map}");
     assert_eq!(map.kernel.end.as_usize() - map.kernel.start.as_usize(), 4);
+}
+
+const CLOCK: &str =
+    "memory = \"64M\"\n[[passthrough]]\npath = \"/rtc@9010000\"\nbase = 0x0b01_0000\n";
+
+/// A host with a GICv2 and a clock that the VM asks for.
+fn host(intid: u32) -> KnownHost {
+    let clock = HostDevice {
+        name: "clock".into(),
+        node: "rtc".into(),
+        compatible: vec!["arm,pl031".into()],
+        clock_names: Vec::new(),
+        base_gpa: 0x0b01_0000,
+        base_hpa: 0x0901_0000,
+        size: 0x1000,
+        interrupts: vec![crate::HostInterrupt { intid, edge: false }],
+    };
+    KnownHost { gic: Some(GicVersion::V2), devices: vec![clock] }
+}
+
+#[test]
+fn devices_of_the_host_are_shown_as_far_as_it_is_known() {
+    let map = flat(CLOCK).unwrap();
+    let last = "\n  0x0b010000 and up                 host device /rtc@9010000";
+    assert!(map.to_string().ends_with(last), "{map}");
+    let elsewhere = flat(&CLOCK.replace("base = 0x0b01_0000", "")).unwrap().to_string();
+    assert!(elsewhere.contains("\n  where the host has it "), "{elsewhere}");
+    let numbers =
+        "memory = \"64M\"\n[[passthrough]]\nbase = 0x0b01_0000\nlength = 0x2000\nirq = 34";
+    let line = "0x0b010000-0x0b011fff      8 KiB  host device passthrough, interrupt 34";
+    assert!(flat(numbers).unwrap().to_string().contains(line));
+
+    let map = describe(&config(CLOCK), &images(b"flat...."), &host(34)).unwrap();
+    let line = "0x0b010000-0x0b010fff      4 KiB  host device clock, interrupt 34";
+    assert!(map.to_string().contains(line), "{map}");
+    let tree = fdt::to_dts(&map.tree).unwrap();
+    assert!(tree.contains("rtc@b010000 {\n\t\tcompatible = \"arm,pl031\";"), "{tree}");
+    assert!(map.to_string().contains("device gicc"), "the GIC is the host's");
+}
+
+#[test]
+fn what_a_device_of_the_host_cannot_share_is_refused_beforehand() {
+    let refused = |text: &str, host| match describe(&config(text), &images(b"flat...."), &host) {
+        Err(error) => format!("{error}"),
+        Ok(map) => panic!("{map}"),
+    };
+    assert!(refused(CLOCK, host(33)).contains("devices console and clock both have interrupt 33"));
+    let region = format!("{CLOCK}[[region]]\nbase = 0x0b00_0000\nsize = \"128K\"\n");
+    assert!(refused(&region, host(34)).contains("overlaps the region"));
+    let dummy = format!("{CLOCK}[[device]]\ntype = \"dummy\"\nbase = 0x0b01_0800\nlength = 8\n");
+    assert!(refused(&dummy, host(34)).contains("covers the device dummy"));
+    assert!(
+        refused(&format!("gic = \"v3\"\n{CLOCK}"), host(34))
+            .contains("must be \"v2\" on this host")
+    );
 }

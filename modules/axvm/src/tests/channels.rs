@@ -242,7 +242,7 @@ fn a_reset_silences_a_doorbell_and_keeps_the_memory() {
 #[test]
 fn the_device_tree_says_where_a_channel_is_and_what_rings() {
     let config = member("a", &channel("c", "\"b\", \"d\"", "access = \"r\""));
-    let map = crate::describe(&config, &IMAGES).unwrap();
+    let map = crate::describe(&config, &IMAGES, &crate::KnownHost::default()).unwrap();
     assert!(format!("{map}").contains("channel c (r), interrupt 240"), "{map}");
     let tree = fdt_parser::base::Fdt::from_bytes(&map.tree).unwrap();
     let mut nodes = tree.all_nodes().map(Result::unwrap);
