@@ -17,6 +17,7 @@ pub(crate) struct Board {
     gpio: Option<usize>,
     watchdog: [Option<usize>; 2],
     spare_uart: Option<usize>,
+    has_gic: bool,
 }
 
 impl Board {
@@ -40,6 +41,7 @@ impl Board {
             gpio: window(&tree, "arm,pl061", 0),
             watchdog: [0, 1].map(|frame| window(&tree, "arm,sbsa-gwdt", frame)),
             spare_uart: spare_uart(&tree),
+            has_gic: tree.find_compatible(&["arm,gic-v3", "arm,cortex-a15-gic"]).is_some(),
         };
         let memory = tree.find_all_nodes("/memory").filter_map(|node| node.reg()).flatten();
         for (slot, region) in board.ram.iter_mut().zip(memory) {
@@ -75,6 +77,11 @@ impl Board {
     /// Where the second serial port is.
     pub(crate) fn spare_uart(&self) -> Option<usize> {
         self.spare_uart
+    }
+
+    /// Whether there is an interrupt controller.
+    pub(crate) fn has_gic(&self) -> bool {
+        self.has_gic
     }
 
     /// All RAM, in bytes.

@@ -133,14 +133,16 @@ fn check_reach(region: &VmMemConfig) -> Result<(), AxVMError> {
 /// The windows of the interrupt controller and of the emulated devices.
 fn windows(config: &AxVMCrateConfig, gic: Gic) -> Result<Vec<DeviceWindow>, AxVMError> {
     let part = |name, gpa, size| DeviceWindow { name: String::from(name), gpa, size, intid: None };
-    let mut windows = Vec::from(match gic {
+    let mut windows = match gic {
         Gic::V3 { gicd, gicr, gicr_size } => {
-            [part("gicd", gicd, DISTRIBUTOR_WINDOW), part("gicr", gicr, gicr_size)]
+            Vec::from([part("gicd", gicd, DISTRIBUTOR_WINDOW), part("gicr", gicr, gicr_size)])
         }
-        Gic::V2 { gicd, gicc } => {
-            [part("gicd", gicd, GICV2_DISTRIBUTOR_WINDOW), part("gicc", gicc, CPU_INTERFACE_BYTES)]
-        }
-    });
+        Gic::V2 { gicd, gicc } => Vec::from([
+            part("gicd", gicd, GICV2_DISTRIBUTOR_WINDOW),
+            part("gicc", gicc, CPU_INTERFACE_BYTES),
+        ]),
+        Gic::Absent => Vec::new(),
+    };
     for device in &config.devices.emu_devices {
         windows.extend(window(device)?);
     }

@@ -78,23 +78,26 @@ impl<H: AxVMHal, A: GuestCpu> Machine<H, A> {
         let shape = VgicConfig { vcpus: config.base.cpu_num, spis: SPIS };
         let (lrs, kick) = (A::ListRegisters::default(), ports.vcpus.clone());
         let mut bus = BusBuilder::new();
-        let vgic = match gic(config, version) {
+        let vgic = match version {
+            GicVersion::V3 => Vgic::new(shape, lrs, kick),
+            GicVersion::V2 => Vgic::gicv2(shape, lrs, kick),
+        };
+        let vgic = vgic.map_err(unsupported_shape)?;
+        match gic(config, version) {
             Gic::V3 { gicd, gicr, gicr_size } => {
-                let vgic = Vgic::new(shape, lrs, kick).map_err(unsupported_shape)?;
                 bus.add("gicd", gicd, DISTRIBUTOR_WINDOW, vgic.distributor());
                 bus.add("gicr", gicr, gicr_size, vgic.redistributors());
-                vgic
             }
             Gic::V2 { gicd, gicc } => {
-                let vgic = Vgic::gicv2(shape, lrs, kick).map_err(unsupported_shape)?;
                 bus.add("gicd", gicd, GICV2_DISTRIBUTOR_WINDOW, vgic.distributor());
                 if let Some(gicv) = gicv {
                     // The guest has the hardware's own virtual CPU interface.
                     space.map_linear(gicc, gicv, CPU_INTERFACE_BYTES, CPU_INTERFACE_FLAGS)?;
                 }
-                vgic
             }
-        };
+            // Nobody can switch on what is in it, so that nothing ever leaves it.
+            Gic::Absent => {}
+        }
         let (mut models, clock) = (Models::default(), Arc::new(GuestClock::new()));
         for device in &config.devices.emu_devices {
             add_device(&mut bus, &mut models, device, &vgic, &clock, ports)?;
@@ -144,6 +147,13 @@ pub(crate) fn link_of(
     device: &HostDevice,
     intid: u32,
 ) -> Result<u16, AxVMError> {
+    if config.devices.interrupt_mode == InterruptMode::None {
+        return Err(AxVMError::Unsupported(format!(
+            "device {} has interrupt {intid}, and with interrupt_mode = \"none\" there is nothing to interrupt: \
+             give it by address, without irq",
+            device.name
+        )));
+    }
     let mut emulated = config.devices.emu_devices.iter();
     if let Some(other) = emulated.find(|other| u32::try_from(other.irq_id) == Ok(intid)) {
         return Err(AxVMError::Unsupported(format!(
@@ -185,11 +195,6 @@ pub(crate) fn check_apart(base: usize, size: usize, bus: &Bus) -> Result<(), AxV
 
 pub(crate) fn check_supported(config: &AxVMCrateConfig) -> Result<(), AxVMError> {
     let unsupported = |what: &str| Err(AxVMError::Unsupported(String::from(what)));
-    if config.devices.interrupt_mode != InterruptMode::Emulated {
-        return unsupported(
-            "interrupt_mode must be \"emulated\": the others are not supported yet",
-        );
-    }
     let as_numbered = |ids: &Vec<usize>| ids.iter().enumerate().all(|(vcpu, id)| vcpu == *id);
     if !config.base.phys_cpu_ids.as_ref().is_none_or(as_numbered) {
         return unsupported("phys_cpu_ids must be 0, 1, 2 and so on: others are not supported yet");

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use arm_vgic::REDISTRIBUTOR_STRIDE;
 use axaddrspace::GuestPhysAddr;
 use axvmconfig::{
-    AxVMCrateConfig, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion, RegionFlags, VmMemConfig,
+    AxVMCrateConfig, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion, InterruptMode,
+    RegionFlags, VmMemConfig,
 };
 
 use crate::boot::Images;
@@ -112,6 +113,9 @@ impl<'a> Words<'a> {
 /// The windows of the interrupt controller.
 pub(crate) fn gic(config: &AxVMCrateConfig, version: GicVersion) -> Gic {
     use EmulatedDeviceType::{GicDistributor, GicRedistributor};
+    if config.devices.interrupt_mode == InterruptMode::None {
+        return Gic::Absent;
+    }
     let gicd = machine::base_of(config, GicDistributor, machine::GICD_BASE);
     match version {
         GicVersion::V2 => Gic::V2 { gicd, gicc: GuestPhysAddr::from_usize(machine::GICC_BASE) },

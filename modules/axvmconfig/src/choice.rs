@@ -90,12 +90,13 @@ choice!(
 /// Who handles the guest's interrupts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InterruptMode {
-    /// Nobody: the guest has no interrupt controller.
+    /// Nobody: the guest has no interrupt controller and its devices no interrupts.
     None,
     /// The hypervisor, with an emulated interrupt controller.
     #[default]
     Emulated,
-    /// The guest itself, on the physical interrupt controller.
+    /// The same: interrupts of devices that are passed through reach the guest by links in the hardware in either mode,
+    /// and no guest has the physical distributor, by which it could reach those of others.
     Passthrough,
 }
 choice!(
@@ -206,5 +207,18 @@ impl EmulatedDeviceType {
     #[must_use]
     pub const fn is_virtio(self) -> bool {
         matches!(self, Self::VirtioBlk | Self::VirtioNet | Self::VirtioConsole)
+    }
+
+    /// Whether the device is an interrupt controller or a part of one.
+    #[must_use]
+    pub const fn is_interrupt_controller(self) -> bool {
+        matches!(
+            self,
+            Self::InterruptController
+                | Self::GicDistributor
+                | Self::GicRedistributor
+                | Self::GicIts
+                | Self::Plic
+        )
     }
 }

@@ -101,8 +101,7 @@ impl Claim {
 
 /// The windows of the interrupt controller, save for the parts that the file places itself.
 ///
-/// Without a version both are kept free, since the host decides. A GIC that is passed through is where the host
-/// has it, and the file may list it among the devices.
+/// Without a version both are kept free, since the host decides.
 pub(crate) fn gic(
     mode: InterruptMode,
     version: Option<GicVersion>,
@@ -111,16 +110,12 @@ pub(crate) fn gic(
 ) -> Vec<Claim> {
     use EmulatedDeviceType::{GicDistributor, GicRedistributor, InterruptController, Plic};
     let placed = |kind| devices.iter().any(|device| device.emu_type == kind);
-    let owner = match mode {
-        InterruptMode::None => return Vec::new(),
-        InterruptMode::Emulated => Owner::Emulated,
-        InterruptMode::Passthrough => Owner::Passthrough { offset: 0 },
-    };
-    if placed(InterruptController) || placed(Plic) {
+    if mode == InterruptMode::None || placed(InterruptController) || placed(Plic) {
         return Vec::new();
     }
     let mut claims = Vec::new();
-    let mut claim = |what, base, size| claims.push(Claim::of_board(what, "", owner, base, size));
+    let mut claim =
+        |what, base, size| claims.push(Claim::of_board(what, "", Owner::Emulated, base, size));
     if !placed(GicDistributor) {
         claim("the GIC distributor", GICD_BASE, GICD_SIZE);
     }

@@ -8,7 +8,7 @@ use alloc::{
 };
 
 use crate::{
-    choice::EmulatedDeviceType,
+    choice::{EmulatedDeviceType, InterruptMode},
     claims::{Claim, Owner, SPACE_END},
     error::ConfigError,
     fields::{Fields, Key, key},
@@ -145,13 +145,29 @@ pub(crate) const PASSTHROUGH: Kind =
     Kind::List(&Kind::Record { shape: &PASSTHROUGH_SHAPE, row: PASSTHROUGH_ROW, optional: 0 });
 
 /// Names and interrupts that are taken, by the key that took them.
-#[derive(Default)]
 pub(crate) struct Taken {
+    mode: InterruptMode,
     names: BTreeMap<String, String>,
     irqs: BTreeMap<usize, String>,
 }
 
 impl Taken {
+    /// Nothing, in a VM whose interrupts are handled as `mode` says.
+    pub(crate) fn new(mode: InterruptMode) -> Self {
+        Self { mode, names: BTreeMap::new(), irqs: BTreeMap::new() }
+    }
+
+    /// Why a VM without interrupts cannot have one that the file asks for.
+    fn has_interrupts(&self) -> Result<(), (&'static str, &'static str)> {
+        match self.mode {
+            InterruptMode::Emulated | InterruptMode::Passthrough => Ok(()),
+            InterruptMode::None => Err((
+                "with interrupt_mode = \"none\" there is nothing to interrupt",
+                "allowed: no interrupt, no channel, or another interrupt_mode",
+            )),
+        }
+    }
+
     /// The name of a device, which no other may have; without one it is `kind`, with a number if need be.
     fn name_of(&mut self, record: &Fields<'_>, kind: &str) -> Result<String, ConfigError> {
         let Some(node) = record.get("name") else {
@@ -175,6 +191,9 @@ impl Taken {
 
     /// The interrupt that goes with a default place.
     fn default_irq(&mut self, record: &Fields<'_>, irq: usize) -> Result<usize, ConfigError> {
+        if self.has_interrupts().is_err() {
+            return Ok(0);
+        }
         match self.irqs.insert(irq, record.path().into()) {
             None => Ok(irq),
             Some(owner) => {
@@ -192,6 +211,7 @@ impl Taken {
 
     /// The doorbell of a channel, which nobody else may have.
     pub(crate) fn doorbell(&mut self, record: &Fields<'_>, irq: usize) -> Result<(), ConfigError> {
+        self.has_interrupts().map_err(|(message, hint)| record.error(message, hint))?;
         match self.irqs.insert(irq, record.path().into()) {
             None => Ok(()),
             Some(owner) => {
@@ -209,6 +229,9 @@ impl Taken {
         let irq = node.integer()?;
         if irq != 0 && !(32..1020).contains(&irq) {
             return Err(node.error(format!("{} cannot be {irq}", node.key), ALLOWED));
+        }
+        if irq != 0 {
+            self.has_interrupts().map_err(|(message, hint)| node.error(message, hint))?;
         }
         match self.irqs.insert(irq, node.key.clone()) {
             Some(owner) if irq != 0 => {

@@ -177,7 +177,7 @@ pub(crate) const KEYS: &[Key] = &[
         "interrupt_mode",
         &[],
         Kind::Choice(words::<InterruptMode>),
-        "Who handles its interrupts.",
+        "Who handles its interrupts: nobody, or the hypervisor; devices passed through are linked in the hardware.",
     )
     .or("\"emulated\""),
     key_of(

@@ -227,14 +227,32 @@ fn read_devices(
     vm_name: &str,
     claims: &mut Vec<claims::Claim>,
 ) -> Result<DevicesConfig, ConfigError> {
-    let mut taken = device::Taken::default();
+    let interrupt_mode = fields.read("interrupt_mode", Node::choice)?.unwrap_or_default();
+    let mut taken = device::Taken::new(interrupt_mode);
+    let mut emu_devices = device::read_emulated(fields, claims, &mut taken)?;
+    if interrupt_mode == InterruptMode::None {
+        check_no_gic(fields, &emu_devices)?;
+        // Those that the file asks for were refused: these are the board's.
+        emu_devices.iter_mut().for_each(|device| device.irq_id = 0);
+    }
     Ok(DevicesConfig {
-        emu_devices: device::read_emulated(fields, claims, &mut taken)?,
+        emu_devices,
         passthrough_devices: device::read_passthrough(fields, claims, &mut taken)?,
         channels: channel::read(fields, vm_name, claims, &mut taken)?,
-        interrupt_mode: fields.read("interrupt_mode", Node::choice)?.unwrap_or_default(),
+        interrupt_mode,
         gic: fields.read("gic", Node::choice)?,
     })
+}
+
+fn check_no_gic(
+    fields: &Fields<'_>,
+    devices: &[device::EmulatedDeviceConfig],
+) -> Result<(), ConfigError> {
+    let Some(gic) = devices.iter().find(|device| device.emu_type.is_interrupt_controller()) else {
+        return Ok(());
+    };
+    let message = format!("interrupt_mode is none, but {} is an interrupt controller", gic.name);
+    Err(fields.require("interrupt_mode", "")?.error(message, "allowed: \"emulated\""))
 }
 
 fn check_gic(

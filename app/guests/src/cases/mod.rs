@@ -8,6 +8,7 @@ mod ivc;
 mod key;
 mod leak;
 mod memory;
+mod quiet;
 mod race;
 mod rtc;
 mod secret;
@@ -72,9 +73,11 @@ pub(crate) enum Case {
     Clock,
     /// Power calls at random.
     Race,
+    /// No interrupts at all.
+    Quiet,
 }
 
-const CASES: [(&str, Case); 19] = [
+const CASES: [(&str, Case); 20] = [
     ("hello", Case::Hello),
     ("timer", Case::Timer),
     ("smp", Case::Smp),
@@ -94,6 +97,7 @@ const CASES: [(&str, Case); 19] = [
     ("seek", Case::Seek),
     ("clock", Case::Clock),
     ("race", Case::Race),
+    ("quiet", Case::Quiet),
 ];
 
 /// The running case's place in `CASES`, for interrupts and secondary CPUs.
@@ -139,6 +143,7 @@ impl Case {
             Case::Seek => secret::seek(board),
             Case::Clock => clock::run(board),
             Case::Race => race::run(),
+            Case::Quiet => quiet::run(board),
         }
     }
 
@@ -157,9 +162,13 @@ impl Case {
             Case::Serial => serial::interrupt(intid),
             Case::Clock => clock::interrupt(intid),
             Case::Race => race::interrupt(intid),
-            Case::Hello | Case::Memory | Case::Bench | Case::Spin | Case::Secret | Case::Seek => {
-                Completion::Done
-            }
+            Case::Hello
+            | Case::Memory
+            | Case::Bench
+            | Case::Spin
+            | Case::Secret
+            | Case::Seek
+            | Case::Quiet => Completion::Done,
         }
     }
 }
@@ -190,7 +199,8 @@ extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
         | Case::Serial
         | Case::Secret
         | Case::Seek
-        | Case::Clock => {}
+        | Case::Clock
+        | Case::Quiet => {}
     }
     loop {
         psci::cpu_off();

@@ -110,7 +110,6 @@ fn what_creating_the_vm_refuses_is_refused() {
         ("memory = \"1M\"", "does not fit"),
         ("memory = \"64M\"\n[[region]]\nbase = 0x80_0000_0000\nsize = \"1M\"", "address space"),
         ("memory = \"64M\"\n[[device]]\ntype = \"virtio-blk\"", "not supported yet"),
-        ("memory = \"64M\"\ninterrupt_mode = \"none\"", "not supported yet"),
         (
             "memory = \"64M\"\n[[device]]\ntype = \"dummy\"\nname = \"a\"\nbase = 0x0b00_0000\nlength = 0x20\n\
              [[device]]\ntype = \"gicr\"\nname = \"b\"\nbase = 0x0aff_0000\nlength = 0x100",
@@ -213,4 +212,17 @@ fn what_a_device_of_the_host_cannot_share_is_refused_beforehand() {
         refused(&format!("gic = \"v3\"\n{CLOCK}"), host(34))
             .contains("must be \"v2\" on this host")
     );
+}
+
+#[test]
+fn a_vm_without_interrupts_has_no_interrupt_controller() {
+    let map = flat("memory = \"64M\"\ninterrupt_mode = \"none\"").unwrap();
+    assert!(map.windows.iter().all(|window| window.intid.is_none()), "{map}");
+    assert!(!map.to_string().contains("gic"), "{map}");
+    assert!(map.to_string().contains("4 KiB  device console\n"), "{map}");
+    let tree = fdt::to_dts(&map.tree).unwrap();
+    for word in ["interrupt", "arm,gic", "timer"] {
+        assert!(!tree.contains(word), "{word}: {tree}");
+    }
+    assert!(tree.contains("psci {"), "{tree}");
 }

@@ -50,6 +50,8 @@ pub enum Gic {
         /// The CPU interface.
         gicc: GuestPhysAddr,
     },
+    /// None: nothing interrupts, not even the timer.
+    Absent,
 }
 
 /// A device in the guest's address space.
@@ -110,7 +112,9 @@ pub fn build(board: &GuestBoard<'_>) -> Result<Vec<u8>, FdtError> {
         root.texts("compatible", &["axle,virt", "linux,dummy-virt"])?;
         root.cells("#address-cells", &[2])?;
         root.cells("#size-cells", &[2])?;
-        root.cells("interrupt-parent", &[GIC])?;
+        if board.gic != Gic::Absent {
+            root.cells("interrupt-parent", &[GIC])?;
+        }
         chosen(root, board)?;
         aliases(root, board)?;
         memory(root, board)?;
@@ -213,6 +217,7 @@ fn timer(root: &mut Tree, board: &GuestBoard<'_>) -> Result<(), FdtError> {
     let cpu_mask = match board.gic {
         Gic::V2 { .. } => 0xff00 & !(0xff00 << board.cpus.len().min(GICV2_CPUS)),
         Gic::V3 { .. } => 0,
+        Gic::Absent => return Ok(()),
     };
     let cells: Vec<u32> =
         TIMER_PPIS.iter().flat_map(|&ppi| [PPI, ppi, cpu_mask | LEVEL_HIGH]).collect();
@@ -231,6 +236,7 @@ fn gic(root: &mut Tree, board: &GuestBoard<'_>) -> Result<(), FdtError> {
         Gic::V2 { gicd, gicc } => {
             ("arm,cortex-a15-gic", gicd, GICV2_GICD_SIZE, (gicc, GICV2_GICC_SIZE))
         }
+        Gic::Absent => return Ok(()),
     };
     root.node_at("intc", gicd, |gic| {
         gic.texts("compatible", &[compatible])?;

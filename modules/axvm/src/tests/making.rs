@@ -7,7 +7,7 @@ use std::vec::Vec;
 use axaddrspace::AddrSpaceError;
 use axdevice::BusError;
 use axvmconfig::{
-    AxVMCrateConfig, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion, InterruptMode, MapType,
+    AxVMCrateConfig, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion, MapType,
     PassThroughDeviceConfig, RegionFlags, VmMemConfig,
 };
 
@@ -246,11 +246,6 @@ fn what_is_not_supported_is_refused_in_words() {
         assert_eq!(sentence(&error), *text);
         text.clone()
     };
-    for mode in [InterruptMode::None, InterruptMode::Passthrough] {
-        let mut bad = config(1, "");
-        bad.devices.interrupt_mode = mode;
-        assert!(text(bad).contains("interrupt_mode must be \"emulated\""));
-    }
     let mut bad = config(1, "");
     bad.devices.gic = Some(GicVersion::V2);
     assert!(text(bad).contains("gic must be \"v3\" on this host"));

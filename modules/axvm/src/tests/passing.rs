@@ -199,6 +199,31 @@ fn a_doorbell_cannot_ring_with_the_interrupt_of_a_device() {
 }
 
 #[test]
+fn a_vm_without_interrupts_has_devices_without_them() {
+    let _vmids = super::host::some_vmids();
+    let _host = super::host::Host::new();
+    let quiet = std::format!("interrupt_mode = \"none\"\n{CLOCK}");
+    let error = make_given(config(1, &quiet), found(&quiet).unwrap()).err().unwrap().to_string();
+    let words = "device passthrough has interrupt 34, and with interrupt_mode = \"none\" there is \
+                 nothing to interrupt: give it by address, without irq";
+    assert!(error.ends_with(words), "{error}");
+    let quiet = "interrupt_mode = \"none\"\n[[passthrough]]\nbase = 0x0901_0000\nlength = 0x1000";
+    let bench = Bench::given(config(1, quiet), found(quiet).unwrap());
+    assert!(!bench.vm.host_interrupt(34));
+    let space = &bench.vm.machine.space;
+    assert!(space.translate(GuestPhysAddr::from_usize(0x0901_0000)).is_some());
+    assert!(bench.vm.machine.bus.find(GuestPhysAddr::from_usize(GICD)).is_none());
+}
+
+#[test]
+fn passthrough_is_what_emulated_is() {
+    let given = std::format!("interrupt_mode = \"passthrough\"\n{CLOCK}");
+    let bench = Bench::given(config(1, &given), found(&given).unwrap());
+    assert!(bench.vm.host_interrupt(34));
+    assert!(bench.vm.machine.bus.find(GuestPhysAddr::from_usize(GICD)).is_some());
+}
+
+#[test]
 fn an_emulated_device_cannot_have_the_same_interrupt_or_addresses() {
     let _vmids = super::host::some_vmids();
     let _host = super::host::Host::new();

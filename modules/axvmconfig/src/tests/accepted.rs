@@ -234,10 +234,13 @@ fn without_interrupts_the_gic_windows_are_free() {
 }
 
 #[test]
-fn a_gic_that_is_passed_through_may_be_listed() {
-    let gic = "passthrough_devices = [[\"intc\", 0x0800_0000, 0x0800_0000, 0x5_0000, 0]]\n";
-    let vm = vm_with(&std::format!("{gic}interrupt_mode = \"passthrough\""));
-    assert_eq!(vm.devices.passthrough_devices[0].length, 0x5_0000);
+fn without_interrupts_the_devices_of_the_board_have_none() {
+    let vm = vm_with(
+        "interrupt_mode = \"none\"\n[[device]]\ntype = \"console\"\n\
+         [[device]]\ntype = \"console\"\nbase = 0x0910_0000\nirq = 0",
+    );
+    assert!(vm.devices.emu_devices.iter().all(|device| device.irq_id == 0));
+    assert_eq!(vm_with("interrupt_mode = \"none\"").devices.emu_devices[0].irq_id, 0);
 }
 
 #[test]

@@ -437,3 +437,23 @@ fn read_only_regions_may_not_overlap_memory_either() {
     let region = "[[region]]\nbase = 0x4000_0000\nsize = \"4K\"\nflags = \"rx\"\n";
     assert!(refusal_with(region).message.contains("overlaps memory"));
 }
+
+#[test]
+fn what_interrupts_is_refused_where_nothing_can_be_interrupted() {
+    const NOTHING: &str = "with interrupt_mode = \"none\" there is nothing to interrupt";
+    for more in [
+        "[[device]]\ntype = \"console\"\nirq = 40",
+        "[[device]]\ntype = \"dummy\"\nbase = 0x0a00_0000\nlength = 8\nirq = 40",
+        "[[passthrough]]\nbase = 0x0a00_0000\nlength = 0x1000\nirq = 40",
+        "[[channel]]\nname = \"c\"\nsize = \"4K\"\npeers = [\"a\"]",
+    ] {
+        let text = std::format!("{SMALLEST}interrupt_mode = \"none\"\n{more}\n");
+        assert_eq!(refusal(&text).message, NOTHING, "{more}");
+    }
+    let gic = "[[device]]\ntype = \"gicd\"\nbase = 0x0a00_0000\nlength = 0x1_0000\n";
+    let error = refusal(&std::format!("{SMALLEST}interrupt_mode = \"none\"\n{gic}"));
+    assert!(error.message.ends_with("gic-distributor is an interrupt controller"), "{error}");
+    let region = "[[region]]\nbase = 0x0800_0000\nsize = \"64K\"\n";
+    let error = refusal(&std::format!("{SMALLEST}interrupt_mode = \"passthrough\"\n{region}"));
+    assert!(error.message.contains("overlaps the GIC distributor"), "{error}");
+}
