@@ -43,13 +43,17 @@ pub(super) fn show(vm: &Vm, load: &Load) -> Vec<Section> {
             Field::new("name", window.name),
             Field::hex("start", start as u64),
             Field::hex("end", start.saturating_add(window.size) as u64),
+            Field::new("kind", "emulated"),
         ]
     });
-    let devices = devices.chain(vm.given.devices().iter().map(|device| {
+    // Both are in the order of the configuration.
+    let wanted = &vm.vm.config().devices.passthrough_devices;
+    let devices = devices.chain(vm.given.devices().iter().zip(wanted).map(|(device, wanted)| {
         vec![
             Field::new("name", device.name.as_str()),
             Field::hex("start", device.base_gpa as u64),
             Field::hex("end", device.base_gpa.saturating_add(device.size) as u64),
+            Field::new("kind", if wanted.allow_unsafe { "host, unsafe" } else { "host" }),
         ]
     }));
     let mut sections = vec![
