@@ -175,27 +175,27 @@ pub(crate) fn start_automatic() {
 /// How long the last user of a deleted VM may take to let go of it.
 const LET_GO_WITHIN: Duration = Duration::from_secs(2);
 
-/// Deletes a VM that does not run: takes it out of the table, and gives its memory back once nobody
-/// else looks at it any more.
+/// Takes a VM that does not run out of reach for good.
 ///
 /// # Errors
 /// A text for the operator.
-pub(crate) fn delete(vm: Arc<Vm>) -> Result<(), String> {
+pub(crate) fn retire(vm: &Vm) -> Result<(), String> {
+    let (name, state) = (vm.vm.name(), vm.vm.state());
     if !vm.is_out() {
-        return Err(format!(
-            "{} is {}: stop it first, or use --force",
-            vm.vm.name(),
-            vm.vm.state()
-        ));
+        return Err(format!("{name} is {state}: stop it first, or use --force"));
     }
-    vm.vm.retire().map_err(|error| format!("{}: {error}", vm.vm.name()))?;
+    vm.vm.retire().map_err(|error| format!("{name}: {error}"))
+}
+
+/// Deletes a VM that is retired: takes it out of the table, and gives its memory back once nobody
+/// else looks at it any more.
+pub(crate) fn delete(vm: Arc<Vm>) {
     VMS.lock().retain(|other| !Arc::ptr_eq(other, &vm));
     let end = now_ns() + ns(LET_GO_WITHIN);
     while Arc::strong_count(&vm) > 1 && now_ns() < end {
         thread::sleep(Duration::from_millis(1));
     }
     thread::beside_guests(|| drop(vm));
-    Ok(())
 }
 
 impl Vm {

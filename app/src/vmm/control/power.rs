@@ -158,15 +158,20 @@ pub(super) fn resume(vm: &Vm) -> ControlResult<()> {
 
 /// Deletes `vm`.
 pub(super) fn delete(vm: Arc<Vm>, mode: DeleteMode) -> ControlResult<()> {
-    if !vm.is_out() {
-        match mode {
-            DeleteMode::Force => stop(&vm)?,
-            DeleteMode::Stopped => {
-                let (name, state) = (vm.vm.name(), vm.vm.state());
-                let advice = "stop it first, or use --force";
-                return Err(ControlError::new(format!("{name} is {state}: {advice}")));
-            }
+    let end = now_ns().saturating_add(duration_ns(OUT_WITHIN));
+    while let Err(refused) = table::retire(&vm) {
+        let stopped = match mode {
+            // It may come to its end, or start again, by itself between two looks at it.
+            DeleteMode::Force => stop(&vm),
+            // Its last vCPU is on its way from its CPU.
+            DeleteMode::Stopped if vm.vm.state().is_out() => Ok(()),
+            DeleteMode::Stopped => return Err(ControlError::new(refused)),
+        };
+        if now_ns() >= end {
+            return stopped.and(Err(ControlError::new(refused)));
         }
+        thread::sleep(POLL);
     }
-    table::delete(vm).map_err(ControlError::new)
+    table::delete(vm);
+    Ok(())
 }
