@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use arm_vcpu::{Aarch64VCpu, SliceTimer, gic, physical_counter, this_mpidr};
 use axsched::{Picked, RunQueue};
 use axvcpu::{AxVCpuExitReason, VCpuSlot};
-use axvm::{Departure, KICK_SGI, RunOptions, StopReason};
+use axvm::{Departure, KICK_SGI, RunOptions, StopReason, VcpuPort};
 use kspin::SpinNoIrq;
 
 use super::seats::Status;
@@ -293,6 +293,12 @@ impl Runner {
             return;
         };
         seat.set_status(Status::Running);
+        let asked = vm.vm.departure(vcpu);
+        if asked != Departure::Stays {
+            // To leave, while it waited: nothing of it comes into this CPU.
+            self.evict(&vm, key, slot, asked);
+            return;
+        }
         let start = physical_counter();
         seat.set_runs_since_ns(ticks_to_ns(start));
         let slice = picked.slice_ns.map(|ns| start.wrapping_add(ns_to_ticks(ns)));
@@ -378,6 +384,10 @@ impl Runner {
         if departure == Departure::Parks {
             seat.set_status(Status::Parked);
             vm.vm.vcpu_parked(vcpu);
+            // Who stops it or lets it go on since it was asked has not seen it parked.
+            if vm.vm.departure(vcpu) != Departure::Parks {
+                vm.seats.unpark(vcpu);
+            }
             return;
         }
         seat.set_status(Status::Off);

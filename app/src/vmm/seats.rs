@@ -170,6 +170,7 @@ impl Kick for Seats {
         if seat.status.load(Ordering::Relaxed) == Status::Running as u8 {
             runner::interrupt(seat.home());
         } else if seat.step(Status::Blocked, Status::Runnable) {
+            // One that is parked goes on, or ends, by `unpark`: interrupts leave it in peace.
             self.enqueue(vcpu);
         }
     }

@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use arm_vcpu::Aarch64VCpu;
 use axshell::CreateOptions;
-use axvm::{AxVM, AxVMError, AxVMRef, Boot, Channels, Images, Ports, State, VcpuPort};
+use axvm::{AxVM, AxVMError, AxVMRef, Boot, Channels, Images, Ports, State};
 use axvmconfig::{AxVMCrateConfig, EmulatedDeviceType, Overrides};
 use kspin::SpinNoIrq;
 
@@ -245,13 +245,6 @@ impl Vm {
     /// Whether its guest has been asked to power off in this run.
     pub(crate) fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Acquire)
-    }
-
-    /// Lets vCPUs that are parked look whether they are to end.
-    pub(crate) fn unpark_all(&self) {
-        for vcpu in 0..self.vm.vcpu_num() {
-            self.seats.unpark(vcpu);
-        }
     }
 
     /// Whether all its vCPUs are out of the guest and out of every CPU.

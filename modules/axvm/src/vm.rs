@@ -312,6 +312,10 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         let mut life = self.life.lock();
         *life = life.after(Event::Stop(reason))?;
         self.call_out(life);
+        // A kick leaves what is parked where it is; these have to learn that they end.
+        for vcpu in 0..self.vcpus.len() {
+            self.ports.vcpus.unpark(vcpu);
+        }
         Ok(())
     }
 
