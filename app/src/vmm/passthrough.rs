@@ -10,11 +10,12 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use arm_vcpu::gic;
+use axsched::MAX_CPUS;
 use axvm::{HostDevice, KnownHost};
 use axvmconfig::{AxVMCrateConfig, GicVersion};
 use kspin::SpinNoIrq;
 
-use super::runner::{self, MAX_CPUS, VcpuKey};
+use super::runner::{self, VcpuKey};
 use super::table;
 use crate::host::devices::{self, Spi};
 

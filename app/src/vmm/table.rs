@@ -17,7 +17,7 @@ use kspin::SpinNoIrq;
 use super::console::History;
 use super::passthrough::Given;
 use super::runner::VcpuKey;
-use super::seats::{Seat, Seats, Status};
+use super::seats::{Seats, Status};
 use super::time::{duration_ns as ns, now_ns};
 use super::{bundle, notice, watchdog};
 use crate::host::memory::{self, Host};
@@ -218,7 +218,7 @@ impl Vm {
     fn boot(&self, why: Boot) -> Result<(), AxVMError> {
         // Before it runs, so that nothing of a short run is forgotten; and not while it runs.
         if self.is_out() {
-            self.seats.iter().for_each(Seat::reset_ran_ns);
+            self.seats.iter().for_each(|seat| seat.usage.reset());
         }
         let said_before = self.console.written();
         self.asked.store(false, Ordering::Release);
