@@ -3,6 +3,7 @@
 mod bundle;
 mod console;
 pub(crate) mod control;
+mod exclusive;
 mod moves;
 mod notice;
 mod passthrough;

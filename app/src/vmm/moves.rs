@@ -7,7 +7,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use axsched::{Clock, Entity, MAX_CPUS, RunQueue};
+use axsched::{Clock, CpuMask, Entity, MAX_CPUS, RunQueue, choose_home};
 
 use super::runner::{self, Runner, VcpuKey};
 use super::seats::Seat;
@@ -45,9 +45,9 @@ fn claim_idle(mask: u64) -> Option<usize> {
 
 /// Where the vCPU of `seat`, which has just become Runnable, is to be queued: at home, or on an idle CPU if its home
 /// is busy and has nothing of it. Exit code calls this.
-pub(super) fn place(seat: &Seat, key: VcpuKey, affinity: u64) -> usize {
+pub(super) fn place(seat: &Seat, key: VcpuKey, affinity: CpuMask) -> usize {
     let home = seat.home();
-    let others = affinity & !(1u64 << home);
+    let others = affinity.0 & !CpuMask::only(home).0;
     if IDLE.load(Ordering::Relaxed) & others == 0 {
         return home;
     }
@@ -119,6 +119,14 @@ fn align(clocks: &mut [Clock]) {
     }
 }
 
+/// Where a vCPU goes that may run on the CPUs of `affinity`, if `cpu` is none of them.
+pub(super) fn refuge(affinity: CpuMask, cpu: usize) -> Option<usize> {
+    if affinity.contains(cpu) {
+        return None;
+    }
+    choose_home(CpuMask(affinity.0 & runner::able()), &runner::loads(), None)
+}
+
 /// Moves whom `choose` names from the queue of `from` to the CPU it names; false if there is nobody.
 fn hand_over(
     from: &Runner,
@@ -131,8 +139,8 @@ fn hand_over(
     taken.flatten().is_some_and(|(entity, to)| settle(&entity, to))
 }
 
-/// Queues one that is in no queue on CPU `to`, or at home if there is no room. Gives whether it moved.
-fn settle(entity: &Entity<VcpuKey>, to: usize) -> bool {
+/// Queues one that is Runnable and in no queue on CPU `to`, or at home if there is no room. Gives whether it moved.
+pub(super) fn settle(entity: &Entity<VcpuKey>, to: usize) -> bool {
     let Some(vm) = table::by_key(entity.key) else {
         return false;
     };

@@ -3,6 +3,8 @@
 //! A runner's queue is under a spin lock that exit code takes too: held with interrupts masked, for
 //! bounded work, and nothing is locked under it.
 
+mod turn;
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,15 +12,15 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arm_vcpu::{Aarch64VCpu, SliceTimer, gic, physical_counter, this_mpidr};
 use axsched::{MAX_CPUS, Picked, RunQueue};
-use axvcpu::{AxVCpuExitReason, VCpuSlot};
-use axvm::{Departure, KICK_SGI, RunOptions, StopReason};
+use axvcpu::VCpuSlot;
+use axvm::KICK_SGI;
 use kspin::SpinNoIrq;
 
-use super::seats::{Seat, Status};
-use super::table::{self, Vm};
-use super::time::{now_ns, ns_to_ticks, ticks_to_ns};
+use super::seats::Status;
+use super::table;
+use super::time::now_ns;
 use super::usage::RunTime;
-use super::{moves, notice, passthrough, service};
+use super::{moves, notice, passthrough};
 use crate::host::{cpu, thread};
 
 /// One vCPU of one VM.
@@ -321,142 +323,8 @@ impl Runner {
         self.with(|queue| queue.sleepers.iter().map(|(deadline, _)| *deadline).min()).flatten()
     }
 
-    /// Gives the picked vCPU its turn, until it leaves the guest for something the runner has to see to.
-    fn dispatch(&self, picked: &Picked<VcpuKey>, slot: &mut Slot) {
-        let key = picked.key;
-        let vcpu = key.vcpu as usize;
-        let vm = table::by_key(key);
-        let Some((vm, seat)) = vm.as_deref().and_then(|vm| Some((vm, vm.seats.seat(vcpu)?))) else {
-            self.with(|queue| queue.runnable.remove(key));
-            return;
-        };
-        seat.set_status(Status::Running);
-        seat.usage.waited(picked);
-        let departure = match vm.vm.departure(vcpu) {
-            Departure::Stays => match self.run_guest(vm, seat, picked, slot) {
-                AxVCpuExitReason::Halt => return self.block(vm, seat, key),
-                exit => settle(vm, vcpu, &exit),
-            },
-            // It was asked to leave while it waited.
-            out @ (Departure::Parks | Departure::Ends) => out,
-        };
-        match departure {
-            Departure::Stays => {
-                seat.set_status(Status::Runnable);
-                let left_ns = ticks_to_ns(vm.vm.left_at(vcpu));
-                self.with(|queue| queue.runnable.put_back(key, left_ns));
-            }
-            Departure::Parks | Departure::Ends => self.evict(vm, seat, key, slot, departure),
-        }
-    }
-
-    /// Runs it in the guest once. A vCPU that cannot run ends its VM.
-    fn run_guest(
-        &self,
-        vm: &Vm,
-        seat: &Seat,
-        picked: &Picked<VcpuKey>,
-        slot: &mut Slot,
-    ) -> AxVCpuExitReason {
-        let (key, vcpu) = (picked.key, picked.key.vcpu as usize);
-        if !self.holds(key) {
-            self.let_go(slot);
-            self.held.store(key.packed(), Ordering::Release);
-        }
-        let start = physical_counter();
-        let start_ns = ticks_to_ns(start);
-        seat.usage.ran.start(start_ns);
-        self.ran.start(start_ns);
-        let slice = picked.slice_ns.map(|ns| start.wrapping_add(ns_to_ticks(ns)));
-        let timers = [slice, self.first_deadline(), vm.vm.poll_timer(vcpu)];
-        match timers.into_iter().flatten().min() {
-            Some(deadline) => SliceTimer::arm(deadline),
-            None => SliceTimer::disarm(),
-        }
-        let shared = picked.slice_ns.is_some();
-        let options = RunOptions { shared, attention: &self.attention };
-        let exit = vm.vm.run_vcpu(vcpu, slot, options);
-        let ran_ns = ticks_to_ns(vm.vm.left_at(vcpu).saturating_sub(start));
-        seat.usage.ran.stop(ran_ns);
-        self.ran.stop(ran_ns);
-        self.with(|queue| queue.runnable.charge(key, ran_ns));
-        exit.unwrap_or_else(|error| {
-            vm.vm.fail(vcpu, 0, format!("the vCPU cannot run: {error}"));
-            AxVCpuExitReason::Nothing
-        })
-    }
-
-    /// The vCPU waits for an interrupt, unless one came since it looked.
-    fn block(&self, vm: &Vm, seat: &Seat, key: VcpuKey) {
-        let vcpu = key.vcpu as usize;
-        let wake_at = vm.vm.wake_at(vcpu);
-        self.with(|queue| {
-            seat.set_vruntime_ns(queue.runnable.block(key).unwrap_or(0));
-            if let Some(deadline) = wake_at {
-                queue.sleepers.push((deadline, key));
-            }
-        });
-        seat.set_status(Status::Blocked);
-        if vm.vm.has_interrupt(vcpu) || vm.vm.must_leave(vcpu) {
-            vm.seats.wake(vcpu, Status::Blocked);
-        }
-    }
-
-    /// The vCPU parks or ends: nothing of it stays in this CPU.
-    fn evict(&self, vm: &Vm, seat: &Seat, key: VcpuKey, slot: &mut Slot, departure: Departure) {
-        let vcpu = key.vcpu as usize;
-        let left = self.with(|queue| queue.runnable.remove(key)).flatten();
-        seat.set_vruntime_ns(left.map_or(0, |entity| entity.vruntime_ns));
-        if self.holds(key) {
-            self.let_go(slot);
-        }
-        if departure == Departure::Parks {
-            seat.set_status(Status::Parked);
-            vm.vm.vcpu_parked(vcpu);
-            // Who stops it or lets it go on since it was asked has not seen it parked.
-            if vm.vm.departure(vcpu) != Departure::Parks {
-                vm.seats.wake(vcpu, Status::Parked);
-            }
-            return;
-        }
-        seat.set_status(Status::Off);
-        if vm.vm.vcpu_off(vcpu) {
-            service::vm_ended();
-        }
-    }
-
-    /// Saves the vCPU whose registers this CPU has, on which this runs.
-    fn let_go(&self, slot: &mut Slot) {
-        if let Err(error) = slot.evict() {
-            log::error!("a vCPU cannot be evicted: {error}");
-            return;
-        }
-        self.held.store(NOBODY, Ordering::Release);
-    }
-
     /// Forgets that `key` is to be woken.
     pub(super) fn forget_sleeper(queue: &mut Queue, key: VcpuKey) {
         queue.sleepers.retain(|(_, sleeper)| *sleeper != key);
-    }
-}
-
-/// Does what the exit of vCPU `vcpu` asks of the runner. Gives what becomes of the vCPU.
-fn settle(vm: &Vm, vcpu: usize, exit: &AxVCpuExitReason) -> Departure {
-    match exit {
-        AxVCpuExitReason::AcknowledgedInterrupt { vector } => {
-            cpu::handle_acknowledged(u32::try_from(*vector).unwrap_or(gic::SPURIOUS));
-            vm.vm.departure(vcpu)
-        }
-        AxVCpuExitReason::CpuDown { .. } => Departure::Ends,
-        AxVCpuExitReason::SystemDown => {
-            // It may be stopping already; then that reason stands.
-            let _ = vm.vm.shutdown(StopReason::PowerOff);
-            Departure::Ends
-        }
-        AxVCpuExitReason::SystemReset => {
-            let _ = vm.vm.shutdown(StopReason::Reset);
-            Departure::Ends
-        }
-        _ => vm.vm.departure(vcpu),
     }
 }

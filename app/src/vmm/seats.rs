@@ -16,6 +16,7 @@ use axsched::{CpuMask, Terms};
 use axvm::VcpuPort;
 use axvmconfig::AxVMCrateConfig;
 
+use super::exclusive::{self, Exclusive};
 use super::moves;
 use super::runner::{self, Runner, VcpuKey};
 use super::time::now_ns;
@@ -42,8 +43,11 @@ pub(crate) enum Status {
 pub(crate) struct Seat {
     status: AtomicU8,
     home: AtomicUsize,
-    /// Where it may run, and its share there.
-    terms: Terms,
+    weight: u32,
+    /// Where it may run, as its VM's configuration has it.
+    configured: CpuMask,
+    /// Its VM has these CPUs alone.
+    exclusive: bool,
     /// Its virtual run time while it is in no queue.
     vruntime_ns: AtomicU64,
     pub(crate) usage: Usage,
@@ -52,8 +56,8 @@ pub(crate) struct Seat {
 /// The places of one VM's vCPUs.
 pub(crate) struct Seats {
     vm: u32,
-    weight: u32,
     seats: Box<[Seat]>,
+    exclusive: Option<Exclusive>,
 }
 
 impl Seats {
@@ -62,26 +66,38 @@ impl Seats {
     /// # Errors
     /// A text for the operator: a vCPU may use no CPU that runs guests, or too many share one.
     pub(crate) fn new(vm: u32, config: &AxVMCrateConfig) -> Result<Self, String> {
+        let base = &config.base;
+        let (weight, exclusive) = (base.weight, base.exclusive);
         let mut loads = runner::loads();
-        let weight = config.base.weight;
         let mut seats = Vec::new();
         for (vcpu, mask, _) in config.vcpu_affinities() {
-            let affinity = CpuMask(mask.map_or(u64::MAX, |mask| mask as u64) & runner::able());
-            let home = axsched::choose_home(affinity, &loads, None)
-                .ok_or_else(|| format!("vCPU {vcpu} may use no CPU that runs guests"))?;
+            let configured = CpuMask(mask.map_or(u64::MAX, |mask| mask as u64) & runner::able());
+            let seat = Seat {
+                status: AtomicU8::new(Status::Off as u8),
+                home: AtomicUsize::new(0),
+                weight,
+                configured,
+                exclusive,
+                vruntime_ns: AtomicU64::new(0),
+                usage: Usage::default(),
+            };
+            let home = axsched::choose_home(seat.affinity(), &loads, None)
+                .ok_or_else(|| nowhere(vcpu, configured))?;
             if let Some(load) = loads.get_mut(home) {
                 *load += u64::from(weight);
             }
-            seats.push(Seat {
-                status: AtomicU8::new(Status::Off as u8),
-                home: AtomicUsize::new(home),
-                terms: Terms { weight, affinity },
-                vruntime_ns: AtomicU64::new(0),
-                usage: Usage::default(),
-            });
+            seat.home.store(home, Ordering::SeqCst);
+            seats.push(seat);
         }
+        let cpus = seats.iter().fold(0, |mask, seat| mask | seat.configured.0);
+        let exclusive = exclusive.then(|| Exclusive::take(cpus)).transpose()?;
         runner::add_load(&seats.iter().map(Seat::home).collect::<Vec<_>>(), weight)?;
-        Ok(Self { vm, weight, seats: seats.into_boxed_slice() })
+        Ok(Self { vm, seats: seats.into_boxed_slice(), exclusive })
+    }
+
+    /// Whether the VM has `cpu` alone.
+    pub(super) fn has_alone(&self, cpu: usize) -> bool {
+        self.exclusive.as_ref().is_some_and(|exclusive| exclusive.has(cpu))
     }
 
     pub(crate) fn seat(&self, vcpu: usize) -> Option<&Seat> {
@@ -105,8 +121,18 @@ impl Seats {
 
 impl Drop for Seats {
     fn drop(&mut self) {
-        let homes: Vec<usize> = self.seats.iter().map(Seat::home).collect();
-        runner::remove_load(&homes, self.weight);
+        for seat in &self.seats {
+            runner::remove_load(&[seat.home()], seat.weight);
+        }
+    }
+}
+
+/// Why vCPU `vcpu` can have no home.
+fn nowhere(vcpu: usize, configured: CpuMask) -> String {
+    let alone = (0..u64::BITS as usize).filter(|cpu| configured.contains(*cpu));
+    match alone.filter_map(exclusive::owner).next() {
+        Some(owner) => format!("vCPU {vcpu} may use only CPUs that {owner} has alone"),
+        None => format!("vCPU {vcpu} may use no CPU that runs guests"),
     }
 }
 
@@ -116,20 +142,28 @@ impl Seat {
         self.home.load(Ordering::SeqCst)
     }
 
+    /// Where it may run, now that some CPUs are other VMs' alone.
+    pub(super) fn affinity(&self) -> CpuMask {
+        let closed = if self.exclusive { 0 } else { exclusive::taken() };
+        CpuMask(self.configured.0 & !closed)
+    }
+
     /// Makes `cpu` its home, if that has room. For who has it Runnable in no queue.
     pub(super) fn move_home(&self, cpu: usize) -> bool {
-        let weight = self.terms.weight;
+        let weight = self.weight;
         if !runner::of(cpu).is_some_and(|runner| runner.admit(weight)) {
             return false;
         }
         let before = self.home.swap(cpu, Ordering::SeqCst);
         runner::remove_load(&[before], weight);
+        self.usage.moved();
         true
     }
 
     /// Queues it: it has just become Runnable.
     fn enqueue(&self, key: VcpuKey) {
-        let cpu = moves::place(self, key, self.terms.affinity.0);
+        let terms = Terms { weight: self.weight, affinity: self.affinity() };
+        let cpu = moves::place(self, key, terms.affinity);
         let Some(runner) = runner::of(cpu) else {
             return;
         };
@@ -138,7 +172,7 @@ impl Seat {
         let urgent = runner.with(|queue| {
             Runner::forget_sleeper(queue, key);
             // Full or present cannot be: a CPU admits no more than the capacity, and a step of status is won once.
-            let _ = queue.runnable.wake(key, self.terms, saved_ns, now);
+            let _ = queue.runnable.wake(key, terms, saved_ns, now);
             Runner::must_look(queue, key)
         });
         if urgent == Some(true) {

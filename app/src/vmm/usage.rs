@@ -1,6 +1,6 @@
 //! What a vCPU has had of its CPUs: run time, steal time, how soon it ran when it was woken.
 //!
-//! Only the runner that has the vCPU writes, so that counting needs no atomic step; anybody reads.
+//! Only who has the vCPU, its runner or who moves it, writes, so that counting needs no atomic step; anybody reads.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -45,6 +45,8 @@ pub(crate) struct Usage {
     pub(crate) ran: RunTime,
     /// For how long it was ready and did not run, but for the present wait.
     stolen_ns: AtomicU64,
+    /// How often it went to another CPU.
+    moves: AtomicU64,
     /// From each wake-up until it ran.
     pub(crate) wakeups: Histogram,
 }
@@ -58,6 +60,16 @@ impl Usage {
         }
     }
 
+    /// Counts a move to another CPU. For who makes it.
+    pub(crate) fn moved(&self) {
+        add(&self.moves, 1);
+    }
+
+    /// How often it went to another CPU.
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
+    }
+
     /// For how long it was ready without running, in ns.
     pub(crate) fn stolen_ns(&self) -> u64 {
         self.stolen_ns.load(Ordering::Relaxed)
@@ -67,6 +79,7 @@ impl Usage {
     pub(crate) fn reset(&self) {
         self.ran.ended_ns.store(0, Ordering::Relaxed);
         self.stolen_ns.store(0, Ordering::Relaxed);
+        self.moves.store(0, Ordering::Relaxed);
         self.wakeups.reset();
     }
 }

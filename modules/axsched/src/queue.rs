@@ -153,7 +153,7 @@ impl<T: Copy + Eq> RunQueue<T> {
         }
         let entity = self.waiting.remove(self.furthest_behind()?);
         self.current = Some(Current { entity, counted_to_ns: now_ns, ahead_ns: 0 });
-        self.raise_floor();
+        self.raise_floor_to(entity.vruntime_ns);
         Some(Picked {
             key: entity.key,
             slice_ns: self.slice_ns(),
@@ -173,7 +173,6 @@ impl<T: Copy + Eq> RunQueue<T> {
         } else if let Some(entity) = self.waiting.iter_mut().find(|entity| entity.key == key) {
             entity.advance(ran_ns);
         }
-        self.raise_floor();
     }
 
     /// Ends the turn of `key`, which stays runnable; false when it is not the current one.
@@ -317,13 +316,18 @@ impl<T: Copy + Eq> RunQueue<T> {
     /// Moves the floor up to the smallest virtual time, never back.
     fn raise_floor(&mut self) {
         let current = self.current.as_ref().map(|current| &current.entity);
-        let leads = self
-            .waiting
-            .iter()
-            .chain(current)
-            .map(|entity| distance(entity.vruntime_ns, self.floor_ns));
-        let rise = u64::try_from(leads.min().unwrap_or(0)).unwrap_or(0);
-        self.floor_ns = self.floor_ns.wrapping_add(rise);
+        let lead = |entity: &Entity<T>| distance(entity.vruntime_ns, self.floor_ns);
+        let least = self.waiting.iter().chain(current).min_by_key(|entity| lead(entity));
+        if let Some(vruntime_ns) = least.map(|entity| entity.vruntime_ns) {
+            self.raise_floor_to(vruntime_ns);
+        }
+    }
+
+    /// Moves the floor up to `smallest_ns`, the smallest virtual time, never back.
+    fn raise_floor_to(&mut self, smallest_ns: u64) {
+        if distance(smallest_ns, self.floor_ns) > 0 {
+            self.floor_ns = smallest_ns;
+        }
     }
 }
 

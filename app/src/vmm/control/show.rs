@@ -101,6 +101,7 @@ fn general(vm: &Vm, load: &Load) -> Vec<Field> {
         Field::new("command line", config.kernel.cmdline.as_str()),
         Field::new("restart", format!("{:?}", config.base.restart).to_lowercase()),
         Field::new("weight", u64::from(config.base.weight)),
+        Field::new("exclusive", if config.base.exclusive { "yes" } else { "no" }),
         Field::size("memory", config.memory_total() as u64),
         Field::size("tables", vm.vm.table_bytes() as u64),
     ]);
@@ -125,6 +126,7 @@ fn vcpus(vm: &Vm) -> Vec<Vec<Field>> {
             Field::new("cpu", seat.home()),
             Field::time("ran", Some(seat.ran_ns())),
             Field::time("steal", Some(seat.usage.stolen_ns())),
+            Field::new("moves", seat.usage.moves()),
             Field::new("exits", exits_of(vm, index)),
         ]
     };
