@@ -21,3 +21,6 @@ pub use queue::{
     LEASH_NS, MAX_SLICE_NS, MIN_SLICE_NS, PERIOD_NS, Picked, QueueError, RunQueue,
     SLEEPER_CREDIT_NS,
 };
+
+#[cfg(test)]
+mod machine_tests;
