@@ -16,6 +16,7 @@ Steps:
     key: NAME             enter, tab, up, down, left, right, home, end, escape, backspace, ctrl-LETTER, ctrl-]
     pause 2s              nothing is typed for a while
     keep 5s NAME: /..(.)../   as expect; what the group matched is {NAME} in the texts after it
+    range 5s 2..3.5: /..(.)../   as expect; what the group matched must be a number from 2 to 3.5
     repeat N              the lines up to `end` N times; {i} in them counts from 1
     end
 
@@ -37,6 +38,7 @@ KEYS = {"enter": "\r", "tab": "\t", "escape": "\x1b", "backspace": "\x7f", "up":
         "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F"}
 
 STEP = re.compile(r"(?P<verb>[a-z]+)(?: +(?:(?P<least>[\d.]+)s?-)?(?P<most>[\d.]+)s)?(?: +(?P<name>[a-z]+))?"
+                  r"(?: +(?P<low>\d+(?:\.\d+)?)\.\.(?P<high>\d+(?:\.\d+)?))?"
                   r"(?:: ?(?P<text>.*))?$")
 REPEAT = re.compile(r"repeat +(?P<times>\d+)$")
 HEADER = re.compile(r"(?P<key>vms|board|cpu|smp|memory|gic|qemu|limit|broken|show|when): *(?P<value>.*)$")
@@ -55,6 +57,7 @@ class Step:
     text: str = ""
     pattern: re.Pattern | None = None
     keeps: str = ""
+    range: tuple[float, float] | None = None
     least_s: float = 0.0
     most_s: float = DEFAULT_WAIT_S
 
@@ -99,12 +102,15 @@ def step_of(line: str) -> Step:
     step = Step(line, verb, text, most_s=float(match["most"] or DEFAULT_WAIT_S), least_s=float(match["least"] or 0))
     if (match["name"] is not None) != (verb == "keep"):
         raise BadCase(f"keep, and no other step, has a name: {line}")
+    if (match["low"] is not None) != (verb == "range"):
+        raise BadCase(f"range, and no other step, has two numbers: {line}")
     match verb:
-        case "keep":
-            step.keeps = match["name"]
+        case "keep" | "range":
+            step.keeps = match["name"] or ""
+            step.range = (float(match["low"]), float(match["high"])) if verb == "range" else None
             step.pattern = pattern_of(text)
             if step.pattern.groups != 1:
-                raise BadCase(f"keep needs a pattern with one group: {line}")
+                raise BadCase(f"{verb} needs a pattern with one group: {line}")
         case "expect" | "refuse":
             if not text.strip():
                 raise BadCase(f"nothing to look for: {line}")

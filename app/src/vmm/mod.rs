@@ -3,6 +3,8 @@
 mod bundle;
 mod console;
 pub(crate) mod control;
+mod exclusive;
+mod moves;
 mod notice;
 mod passthrough;
 pub(crate) mod runner;
@@ -10,6 +12,7 @@ mod seats;
 pub(crate) mod service;
 pub(crate) mod table;
 pub(crate) mod time;
+mod usage;
 mod watchdog;
 
 use crate::host::{cpu, memory};

@@ -10,11 +10,12 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use arm_vcpu::gic;
+use axsched::{CpuMask, MAX_CPUS};
 use axvm::{HostDevice, KnownHost};
 use axvmconfig::{AxVMCrateConfig, GicVersion};
 use kspin::SpinNoIrq;
 
-use super::runner::{self, MAX_CPUS, VcpuKey};
+use super::runner::{self, VcpuKey};
 use super::table;
 use crate::host::devices::{self, Spi};
 
@@ -26,6 +27,9 @@ struct Owned {
 }
 
 static OWNED: SpinNoIrq<Vec<Owned>> = SpinNoIrq::new(Vec::new());
+
+/// The CPUs to which some came, one bit each.
+static NOTED: AtomicU64 = AtomicU64::new(0);
 
 /// How many words one bit for each INTID takes.
 const WORDS: usize = 16;
@@ -122,11 +126,17 @@ fn note(cpu: usize, intid: u32) {
     let word = NOTES.get(cpu).and_then(|words| words.get(intid as usize / 64));
     if let Some(word) = word {
         word.fetch_or(1 << (intid % 64), Ordering::SeqCst);
+        NOTED.fetch_or(CpuMask::only(cpu).0, Ordering::SeqCst);
     }
 }
 
 /// Gives the VMs what came to the host on CPU `cpu`, on which this runs.
 pub(crate) fn deliver(cpu: usize) {
+    let here = CpuMask::only(cpu).0;
+    if NOTED.load(Ordering::SeqCst) & here == 0 {
+        return;
+    }
+    NOTED.fetch_and(!here, Ordering::SeqCst);
     let Some(words) = NOTES.get(cpu) else {
         return;
     };

@@ -3,22 +3,24 @@
 //! A runner's queue is under a spin lock that exit code takes too: held with interrupts masked, for
 //! bounded work, and nothing is locked under it.
 
+mod turn;
+
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arm_vcpu::{Aarch64VCpu, SliceTimer, gic, physical_counter, this_mpidr};
-use axsched::{Picked, RunQueue};
-use axvcpu::{AxVCpuExitReason, VCpuSlot};
-use axvm::{Departure, KICK_SGI, RunOptions, StopReason};
+use axsched::{MAX_CPUS, Picked, RunQueue};
+use axvcpu::VCpuSlot;
+use axvm::KICK_SGI;
 use kspin::SpinNoIrq;
 
 use super::seats::Status;
-use super::table::{self, Vm};
-use super::time::{now_ns, ns_to_ticks, ticks_to_ns};
-use super::{notice, passthrough, service};
+use super::table;
+use super::time::now_ns;
+use super::usage::RunTime;
+use super::{moves, notice, passthrough};
 use crate::host::{cpu, thread};
 
 /// One vCPU of one VM.
@@ -28,16 +30,23 @@ pub(crate) struct VcpuKey {
     pub(crate) vcpu: u32,
 }
 
-/// The most physical CPUs there can be: what a 64-bit mask holds.
-pub(crate) const MAX_CPUS: usize = 64;
+impl VcpuKey {
+    /// Both numbers in one.
+    fn packed(self) -> u64 {
+        u64::from(self.vm) << 32 | u64::from(self.vcpu)
+    }
+}
+
 /// The most vCPUs one physical CPU can have runnable or asleep.
 const QUEUE_CAPACITY: usize = 1024;
 /// No CPU has this MPIDR_EL1.
 const NOT_UP: u64 = u64::MAX;
+/// No vCPU has this key: there are fewer in a VM.
+const NOBODY: u64 = u64::MAX;
 
 /// What a runner shares with everybody else.
 #[repr(align(64))]
-struct Runner {
+pub(super) struct Runner {
     /// MPIDR_EL1 of its CPU, once that can run guests.
     mpidr: AtomicU64,
     /// How SGIs reach it ([`gic::SgiTarget`]); they reach nobody before it runs.
@@ -48,15 +57,22 @@ struct Runner {
     load: AtomicU64,
     /// How many those are.
     residents: AtomicUsize,
+    /// The vCPU whose registers this CPU has, packed. It cannot run elsewhere.
+    held: AtomicU64,
+    /// Time that guests had.
+    ran: RunTime,
     queue: SpinNoIrq<Option<Queue>>,
 }
 
 /// Who runs on one CPU and who sleeps there.
-struct Queue {
-    runnable: RunQueue<VcpuKey>,
+pub(super) struct Queue {
+    pub(super) runnable: RunQueue<VcpuKey>,
     /// Sleeping vCPUs with the counter value at which a timer of theirs is due.
     sleepers: Vec<(u64, VcpuKey)>,
 }
+
+/// The vCPU that a CPU has loaded.
+type Slot = VCpuSlot<Aarch64VCpu>;
 
 static RUNNERS: [Runner; MAX_CPUS] = [const {
     Runner {
@@ -65,35 +81,44 @@ static RUNNERS: [Runner; MAX_CPUS] = [const {
         attention: AtomicBool::new(false),
         load: AtomicU64::new(0),
         residents: AtomicUsize::new(0),
+        held: AtomicU64::new(NOBODY),
+        ran: RunTime::new(),
         queue: SpinNoIrq::new(None),
     }
 }; MAX_CPUS];
 
-/// Starts a runner on every CPU and waits until each can run guests or has said why not.
+/// Starts a runner on every CPU.
 pub(crate) fn start_all() {
-    for cpu in 0..cpu::count().min(MAX_CPUS) {
-        if let Some(runner) = RUNNERS.get(cpu) {
-            *runner.queue.lock() = Some(Queue {
-                runnable: RunQueue::with_capacity(QUEUE_CAPACITY),
-                sleepers: Vec::with_capacity(QUEUE_CAPACITY),
-            });
-            thread::spawn(format!("runner-{cpu}"), thread::Rank::Guests, Some(cpu), move || {
-                run(cpu, runner);
-            });
-        }
+    for (cpu, runner) in all() {
+        *runner.queue.lock() = Some(Queue {
+            runnable: RunQueue::with_capacity(QUEUE_CAPACITY),
+            sleepers: Vec::with_capacity(QUEUE_CAPACITY),
+        });
+        thread::spawn(format!("runner-{cpu}"), thread::Rank::Guests, Some(cpu), move || {
+            run(cpu, runner);
+        });
     }
+}
+
+/// The runners of this machine, with their CPUs.
+pub(super) fn all() -> impl Iterator<Item = (usize, &'static Runner)> {
+    RUNNERS.iter().take(cpu::count()).enumerate()
+}
+
+/// The runner of `cpu`, if there is such a CPU.
+pub(super) fn of(cpu: usize) -> Option<&'static Runner> {
+    RUNNERS.get(cpu).filter(|_| cpu < cpu::count())
 }
 
 /// The load of every CPU, as weights.
 pub(crate) fn loads() -> Vec<u64> {
-    let runners = RUNNERS.iter().take(cpu::count());
-    runners.map(|runner| runner.load.load(Ordering::Relaxed)).collect()
+    all().map(|(_, runner)| runner.load.load(Ordering::Relaxed)).collect()
 }
 
 /// The mask of CPUs that run guests.
 pub(crate) fn able() -> u64 {
-    let runners = (0u32..).zip(&RUNNERS).filter(|(_, runner)| !runner.failed());
-    runners.fold(0, |mask, (cpu, _)| mask | 1 << cpu)
+    let able = all().filter(|(_, runner)| !runner.failed());
+    able.fold(0, |mask, (cpu, _)| mask | 1 << cpu)
 }
 
 /// Counts vCPUs of `weight` at home on `homes`.
@@ -102,32 +127,24 @@ pub(crate) fn able() -> u64 {
 /// A text for the operator: a CPU would have more than its queue holds. Nothing is counted then.
 pub(crate) fn add_load(homes: &[usize], weight: u32) -> Result<(), String> {
     for (count, home) in homes.iter().enumerate() {
-        let Some(runner) = RUNNERS.get(*home) else {
-            continue;
-        };
-        if runner.residents.fetch_add(1, Ordering::Relaxed) >= QUEUE_CAPACITY {
-            runner.residents.fetch_sub(1, Ordering::Relaxed);
+        if of(*home).is_some_and(|runner| !runner.admit(weight)) {
             remove_load(homes.get(..count).unwrap_or_default(), weight);
             return Err(format!(
                 "CPU {home} has {QUEUE_CAPACITY} vCPUs already: delete a VM first"
             ));
         }
-        runner.load.fetch_add(u64::from(weight), Ordering::Relaxed);
     }
     Ok(())
 }
 
 /// Forgets them.
 pub(crate) fn remove_load(homes: &[usize], weight: u32) {
-    for runner in homes.iter().filter_map(|home| RUNNERS.get(*home)) {
-        runner.residents.fetch_sub(1, Ordering::Relaxed);
-        runner.load.fetch_sub(u64::from(weight), Ordering::Relaxed);
-    }
+    homes.iter().filter_map(|home| of(*home)).for_each(|runner| runner.dismiss(weight));
 }
 
 /// What CPU `cpu` does, in a word.
 pub(crate) fn state(cpu: usize) -> &'static str {
-    let Some(runner) = RUNNERS.get(cpu) else {
+    let Some(runner) = of(cpu) else {
         return "absent";
     };
     if runner.mpidr.load(Ordering::Acquire) == NOT_UP {
@@ -137,6 +154,11 @@ pub(crate) fn state(cpu: usize) -> &'static str {
         Some(false) => "running guests",
         Some(true) | None => "idle",
     }
+}
+
+/// For how long `cpu` has run guests, in ns.
+pub(crate) fn ran_ns(cpu: usize) -> u64 {
+    of(cpu).map_or(0, |runner| runner.ran.total_ns(now_ns()))
 }
 
 /// Makes the vCPU that runs on `cpu` look at what it is asked. From anywhere; on its own CPU its exit does so anyway.
@@ -150,15 +172,14 @@ pub(crate) fn interrupt(cpu: usize) {
 
 /// Makes the runner of `cpu` leave its guest and look around. From anywhere.
 pub(crate) fn attend(cpu: usize) {
-    if let Some(runner) = RUNNERS.get(cpu) {
-        runner.attention.store(true, Ordering::SeqCst);
-        runner.send_kick();
+    if let Some(runner) = of(cpu) {
+        runner.attend();
     }
 }
 
 /// The affinity of CPU `cpu`, if it runs guests.
 pub(crate) fn affinity(cpu: usize) -> Option<u64> {
-    let mpidr = RUNNERS.get(cpu)?.mpidr.load(Ordering::Acquire);
+    let mpidr = of(cpu)?.mpidr.load(Ordering::Acquire);
     (mpidr != NOT_UP).then_some(arm_vcpu::affinity(mpidr))
 }
 
@@ -166,32 +187,11 @@ pub(crate) fn affinity(cpu: usize) -> Option<u64> {
 /// Within an interrupt handler of the host. Gives the CPU.
 pub(crate) fn attend_here(prepare: impl FnOnce(usize)) -> Option<usize> {
     let here = this_mpidr();
-    let runners = RUNNERS.iter().take(cpu::count());
-    let mut runners = runners.enumerate();
     let is_here = |(_, runner): &(usize, &Runner)| runner.mpidr.load(Ordering::Acquire) == here;
-    let (cpu, runner) = runners.find(is_here)?;
+    let (cpu, runner) = all().find(is_here)?;
     prepare(cpu);
     runner.attention.store(true, Ordering::SeqCst);
     Some(cpu)
-}
-
-/// Queues a vCPU on its home `cpu`. From anywhere, exit code included.
-pub(crate) fn wake(cpu: usize, key: VcpuKey, weight: u32, vruntime_ns: Option<u64>) {
-    let Some(runner) = RUNNERS.get(cpu) else {
-        return;
-    };
-    let now = now_ns();
-    let urgent = runner.with(|queue| {
-        queue.sleepers.retain(|(_, sleeper)| *sleeper != key);
-        let was_alone = queue.runnable.len() <= 1;
-        // Full or present cannot be: `add_load` keeps to the capacity, and a step of status is won once.
-        let _ = queue.runnable.wake(key, weight, vruntime_ns, now);
-        // Whoever ran alone has no slice timer and waits natively: it has to learn that it shares now.
-        was_alone || queue.runnable.preempts(key)
-    });
-    if urgent == Some(true) {
-        attend(cpu);
-    }
 }
 
 /// The thread of one runner.
@@ -208,33 +208,79 @@ fn run(cpu: usize, runner: &'static Runner) {
     let target = gic::SgiTarget::of(arm_vcpu::affinity(here));
     runner.sgi_target.store(target.bits(), Ordering::Relaxed);
     runner.mpidr.store(here, Ordering::Release);
-    let mut slot = VCpuSlot::<Aarch64VCpu>::new(cpu);
+    let mut slot = Slot::new(cpu);
+    let mut looked_ns = 0;
     loop {
         if runner.attention.swap(false, Ordering::SeqCst) {
             passthrough::deliver(cpu);
         }
         runner.wake_sleepers();
+        moves::spread(cpu, runner, &mut looked_ns);
         match runner.pick() {
-            Some(picked) => runner.dispatch(&picked, &mut slot),
-            None => runner.idle(),
+            Some(picked) => {
+                moves::set_idle(cpu, false);
+                runner.dispatch(&picked, &mut slot);
+            }
+            None => runner.idle(cpu),
         }
     }
 }
 
 impl Runner {
-    /// Makes it leave its guest, or its sleep, and look around.
+    /// Whether its CPU turned out to be unable to run guests.
+    fn failed(&self) -> bool {
+        self.queue.lock().is_none()
+    }
+
+    /// Lets `act` at the queue, of a CPU that runs guests.
+    pub(super) fn with<R>(&self, act: impl FnOnce(&mut Queue) -> R) -> Option<R> {
+        self.queue.lock().as_mut().map(act)
+    }
+
+    /// Counts a vCPU of `weight` that is at home here from now on; false if the queue has no room for it.
+    pub(super) fn admit(&self, weight: u32) -> bool {
+        if self.residents.fetch_add(1, Ordering::Relaxed) >= QUEUE_CAPACITY {
+            self.residents.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        self.load.fetch_add(u64::from(weight), Ordering::Relaxed);
+        true
+    }
+
+    /// One less.
+    pub(super) fn dismiss(&self, weight: u32) {
+        self.residents.fetch_sub(1, Ordering::Relaxed);
+        self.load.fetch_sub(u64::from(weight), Ordering::Relaxed);
+    }
+
+    /// Whether this CPU has the registers of `key`. Of one that waits in this runner's locked queue, or in none,
+    /// no is certain: only its turn here could change it.
+    pub(super) fn holds(&self, key: VcpuKey) -> bool {
+        self.held.load(Ordering::Acquire) == key.packed()
+    }
+
+    /// Whose registers this CPU has.
+    pub(super) fn held(&self) -> Option<VcpuKey> {
+        let held = self.held.load(Ordering::Acquire);
+        let part = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+        (held != NOBODY).then(|| VcpuKey { vm: part(held >> 32), vcpu: part(held) })
+    }
+
+    /// Makes it leave its guest, or its sleep, and look around. From anywhere.
+    pub(super) fn attend(&self) {
+        self.attention.store(true, Ordering::SeqCst);
+        self.send_kick();
+    }
+
     fn send_kick(&self) {
         let target = self.sgi_target.load(Ordering::Relaxed);
         gic::SgiTarget::from_bits(target).send(KICK_SGI);
     }
 
-    /// Whether its CPU turned out to be unable to run guests, or does not exist.
-    fn failed(&self) -> bool {
-        self.queue.lock().is_none()
-    }
-
-    fn with<R>(&self, act: impl FnOnce(&mut Queue) -> R) -> Option<R> {
-        self.queue.lock().as_mut().map(act)
+    /// Whether somebody who comes now makes a difference to what runs here, and `key` has just come.
+    pub(super) fn must_look(queue: &Queue, key: VcpuKey) -> bool {
+        // Whoever ran alone has no slice timer and waits natively: it has to learn that it shares now.
+        queue.runnable.len() <= 2 || queue.runnable.preempts(key)
     }
 
     fn pick(&self) -> Option<Picked<VcpuKey>> {
@@ -255,20 +301,17 @@ impl Runner {
             let Some(vm) = table::by_key(key) else {
                 continue;
             };
-            let vcpu = key.vcpu as usize;
-            let woken = vm
-                .seats
-                .seat(vcpu)
-                .is_some_and(|seat| seat.step(Status::Blocked, Status::Runnable));
-            if woken {
-                vm.seats.enqueue(vcpu);
-            }
+            vm.seats.wake(key.vcpu as usize, Status::Blocked);
         }
     }
 
     /// Sleeps until something is runnable here; the host's other threads go first.
-    fn idle(&self) {
+    fn idle(&self, cpu: usize) {
         thread::yield_now();
+        moves::set_idle(cpu, true);
+        if moves::fetch(cpu) {
+            return;
+        }
         match self.first_deadline() {
             Some(deadline) => SliceTimer::arm(deadline),
             None => SliceTimer::disarm(),
@@ -280,109 +323,8 @@ impl Runner {
         self.with(|queue| queue.sleepers.iter().map(|(deadline, _)| *deadline).min()).flatten()
     }
 
-    /// Runs the picked vCPU once, until it leaves the guest for something the runner has to see to.
-    fn dispatch(&self, picked: &Picked<VcpuKey>, slot: &mut VCpuSlot<Aarch64VCpu>) {
-        let key = picked.key;
-        let vcpu = key.vcpu as usize;
-        let Some(vm) = table::by_key(key) else {
-            self.with(|queue| queue.runnable.remove(key));
-            return;
-        };
-        let Some(seat) = vm.seats.seat(vcpu) else {
-            self.with(|queue| queue.runnable.remove(key));
-            return;
-        };
-        seat.set_status(Status::Running);
-        let start = physical_counter();
-        seat.set_runs_since_ns(ticks_to_ns(start));
-        let slice = picked.slice_ns.map(|ns| start.wrapping_add(ns_to_ticks(ns)));
-        let timers = [slice, self.first_deadline(), vm.vm.poll_timer(vcpu)];
-        match timers.into_iter().flatten().min() {
-            Some(deadline) => SliceTimer::arm(deadline),
-            None => SliceTimer::disarm(),
-        }
-        let shared = picked.slice_ns.is_some();
-        let options = RunOptions { shared, attention: &self.attention };
-        let exit = vm.vm.run_vcpu(vcpu, slot, options);
-        let ran_ns = ticks_to_ns(physical_counter().wrapping_sub(start));
-        seat.add_ran_ns(ran_ns);
-        self.with(|queue| queue.runnable.charge(key, ran_ns));
-        let departure = match exit {
-            Ok(AxVCpuExitReason::Halt) => {
-                self.block(&vm, key);
-                return;
-            }
-            Ok(AxVCpuExitReason::AcknowledgedInterrupt { vector }) => {
-                cpu::handle_acknowledged(u32::try_from(vector).unwrap_or(gic::SPURIOUS));
-                vm.vm.departure(vcpu)
-            }
-            Ok(AxVCpuExitReason::CpuDown { .. }) => Departure::Ends,
-            Ok(AxVCpuExitReason::SystemDown) => {
-                // It may be stopping already; then that reason stands.
-                let _ = vm.vm.shutdown(StopReason::PowerOff);
-                Departure::Ends
-            }
-            Ok(AxVCpuExitReason::SystemReset) => {
-                let _ = vm.vm.shutdown(StopReason::Reset);
-                Departure::Ends
-            }
-            Ok(_) => vm.vm.departure(vcpu),
-            Err(error) => {
-                vm.vm.fail(vcpu, 0, format!("the vCPU cannot run: {error}"));
-                Departure::Ends
-            }
-        };
-        match departure {
-            Departure::Stays => {
-                seat.set_status(Status::Runnable);
-                self.with(|queue| queue.runnable.put_back(key, now_ns()));
-            }
-            Departure::Parks | Departure::Ends => self.evict(&vm, key, slot, departure),
-        }
-    }
-
-    /// The vCPU waits for an interrupt, unless one came since it looked.
-    fn block(&self, vm: &Vm, key: VcpuKey) {
-        let vcpu = key.vcpu as usize;
-        let Some(seat) = vm.seats.seat(vcpu) else {
-            return;
-        };
-        let wake_at = vm.vm.wake_at(vcpu);
-        self.with(|queue| {
-            seat.set_vruntime_ns(queue.runnable.block(key).unwrap_or(0));
-            if let Some(deadline) = wake_at {
-                queue.sleepers.push((deadline, key));
-            }
-        });
-        seat.set_status(Status::Blocked);
-        let awake = vm.vm.has_interrupt(vcpu) || vm.vm.must_leave(vcpu);
-        if awake && seat.step(Status::Blocked, Status::Runnable) {
-            vm.seats.enqueue(vcpu);
-        }
-    }
-
-    /// The vCPU parks or ends: nothing of it stays in this CPU.
-    fn evict(&self, vm: &Vm, key: VcpuKey, slot: &mut VCpuSlot<Aarch64VCpu>, departure: Departure) {
-        let vcpu = key.vcpu as usize;
-        let Some(seat) = vm.seats.seat(vcpu) else {
-            return;
-        };
-        let left = self.with(|queue| queue.runnable.remove(key)).flatten();
-        seat.set_vruntime_ns(left.map_or(0, |entity| entity.vruntime_ns));
-        let loaded = vm.vm.vcpu(vcpu).zip(slot.loaded());
-        if loaded.is_some_and(|(own, loaded)| Arc::ptr_eq(own, loaded))
-            && let Err(error) = slot.evict()
-        {
-            log::error!("a vCPU cannot be evicted: {error}");
-        }
-        if departure == Departure::Parks {
-            seat.set_status(Status::Parked);
-            vm.vm.vcpu_parked(vcpu);
-            return;
-        }
-        seat.set_status(Status::Off);
-        if vm.vm.vcpu_off(vcpu) {
-            service::vm_ended();
-        }
+    /// Forgets that `key` is to be woken.
+    pub(super) fn forget_sleeper(queue: &mut Queue, key: VcpuKey) {
+        queue.sleepers.retain(|(_, sleeper)| *sleeper != key);
     }
 }

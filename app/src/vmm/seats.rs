@@ -2,7 +2,8 @@
 //!
 //! A vCPU's status moves Off → Runnable → Running → (Runnable | Blocked | Parked | Off), and from Blocked
 //! and Parked to Runnable. Only its home runner moves it out of Running; whoever wins the step out of
-//! Blocked, Parked or Off queues it.
+//! Blocked, Parked or Off queues it. Its home changes only while it is Runnable, by whoever queues it or has taken
+//! it out of a queue, and is there before it can be Running again: who finds it Running finds where.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -11,12 +12,15 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 
 use arm_vgic::Kick;
-use axsched::CpuMask;
+use axsched::{CpuMask, Terms};
 use axvm::VcpuPort;
 use axvmconfig::AxVMCrateConfig;
 
-use super::runner::{self, VcpuKey};
+use super::exclusive::{self, Exclusive};
+use super::moves;
+use super::runner::{self, Runner, VcpuKey};
 use super::time::now_ns;
+use super::usage::Usage;
 
 /// What a vCPU is doing, as its scheduler sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,19 +43,21 @@ pub(crate) enum Status {
 pub(crate) struct Seat {
     status: AtomicU8,
     home: AtomicUsize,
+    weight: u32,
+    /// Where it may run, as its VM's configuration has it.
+    configured: CpuMask,
+    /// Its VM has these CPUs alone.
+    exclusive: bool,
     /// Its virtual run time while it is in no queue.
     vruntime_ns: AtomicU64,
-    /// Time it has run, in nanoseconds, but for the present run.
-    ran_ns: AtomicU64,
-    /// Since when it runs, in nanoseconds of the counter; 0 when it does not.
-    runs_since_ns: AtomicU64,
+    pub(crate) usage: Usage,
 }
 
 /// The places of one VM's vCPUs.
 pub(crate) struct Seats {
     vm: u32,
-    weight: u32,
     seats: Box<[Seat]>,
+    exclusive: Option<Exclusive>,
 }
 
 impl Seats {
@@ -60,26 +66,38 @@ impl Seats {
     /// # Errors
     /// A text for the operator: a vCPU may use no CPU that runs guests, or too many share one.
     pub(crate) fn new(vm: u32, config: &AxVMCrateConfig) -> Result<Self, String> {
+        let base = &config.base;
+        let (weight, exclusive) = (base.weight, base.exclusive);
         let mut loads = runner::loads();
-        let weight = config.base.weight;
         let mut seats = Vec::new();
         for (vcpu, mask, _) in config.vcpu_affinities() {
-            let affinity = CpuMask(mask.map_or(u64::MAX, |mask| mask as u64) & runner::able());
-            let home = axsched::choose_home(affinity, &loads, None)
-                .ok_or_else(|| format!("vCPU {vcpu} may use no CPU that runs guests"))?;
+            let configured = CpuMask(mask.map_or(u64::MAX, |mask| mask as u64) & runner::able());
+            let seat = Seat {
+                status: AtomicU8::new(Status::Off as u8),
+                home: AtomicUsize::new(0),
+                weight,
+                configured,
+                exclusive,
+                vruntime_ns: AtomicU64::new(0),
+                usage: Usage::default(),
+            };
+            let home = axsched::choose_home(seat.affinity(), &loads, None)
+                .ok_or_else(|| nowhere(vcpu, configured))?;
             if let Some(load) = loads.get_mut(home) {
                 *load += u64::from(weight);
             }
-            seats.push(Seat {
-                status: AtomicU8::new(Status::Off as u8),
-                home: AtomicUsize::new(home),
-                vruntime_ns: AtomicU64::new(0),
-                ran_ns: AtomicU64::new(0),
-                runs_since_ns: AtomicU64::new(0),
-            });
+            seat.home.store(home, Ordering::SeqCst);
+            seats.push(seat);
         }
+        let cpus = seats.iter().fold(0, |mask, seat| mask | seat.configured.0);
+        let exclusive = exclusive.then(|| Exclusive::take(cpus)).transpose()?;
         runner::add_load(&seats.iter().map(Seat::home).collect::<Vec<_>>(), weight)?;
-        Ok(Self { vm, weight, seats: seats.into_boxed_slice() })
+        Ok(Self { vm, seats: seats.into_boxed_slice(), exclusive })
+    }
+
+    /// Whether the VM has `cpu` alone.
+    pub(super) fn has_alone(&self, cpu: usize) -> bool {
+        self.exclusive.as_ref().is_some_and(|exclusive| exclusive.has(cpu))
     }
 
     pub(crate) fn seat(&self, vcpu: usize) -> Option<&Seat> {
@@ -90,47 +108,81 @@ impl Seats {
         self.seats.iter()
     }
 
-    /// Queues a vCPU that this call has just made Runnable. May be called from exit code.
-    pub(crate) fn enqueue(&self, vcpu: usize) {
+    /// Makes a vCPU Runnable if its status is `from`, and queues it. May be called from exit code.
+    pub(crate) fn wake(&self, vcpu: usize, from: Status) {
         let (Some(seat), Ok(index)) = (self.seats.get(vcpu), u32::try_from(vcpu)) else {
             return;
         };
-        let key = VcpuKey { vm: self.vm, vcpu: index };
-        let saved_ns = seat.vruntime_ns.load(Ordering::Relaxed);
-        runner::wake(seat.home(), key, self.weight, (saved_ns != 0).then_some(saved_ns));
+        if seat.step(from, Status::Runnable) {
+            seat.enqueue(VcpuKey { vm: self.vm, vcpu: index });
+        }
     }
 }
 
 impl Drop for Seats {
     fn drop(&mut self) {
-        let homes: Vec<usize> = self.seats.iter().map(Seat::home).collect();
-        runner::remove_load(&homes, self.weight);
+        for seat in &self.seats {
+            runner::remove_load(&[seat.home()], seat.weight);
+        }
+    }
+}
+
+/// Why vCPU `vcpu` can have no home.
+fn nowhere(vcpu: usize, configured: CpuMask) -> String {
+    let alone = (0..u64::BITS as usize).filter(|cpu| configured.contains(*cpu));
+    match alone.filter_map(exclusive::owner).next() {
+        Some(owner) => format!("vCPU {vcpu} may use only CPUs that {owner} has alone"),
+        None => format!("vCPU {vcpu} may use no CPU that runs guests"),
     }
 }
 
 impl Seat {
+    /// The CPU it runs on, or will.
     pub(crate) fn home(&self) -> usize {
-        self.home.load(Ordering::Relaxed)
+        self.home.load(Ordering::SeqCst)
+    }
+
+    /// Where it may run, now that some CPUs are other VMs' alone.
+    pub(super) fn affinity(&self) -> CpuMask {
+        let closed = if self.exclusive { 0 } else { exclusive::taken() };
+        CpuMask(self.configured.0 & !closed)
+    }
+
+    /// Makes `cpu` its home, if that has room. For who has it Runnable in no queue.
+    pub(super) fn move_home(&self, cpu: usize) -> bool {
+        let weight = self.weight;
+        if !runner::of(cpu).is_some_and(|runner| runner.admit(weight)) {
+            return false;
+        }
+        let before = self.home.swap(cpu, Ordering::SeqCst);
+        runner::remove_load(&[before], weight);
+        self.usage.moved();
+        true
+    }
+
+    /// Queues it: it has just become Runnable.
+    fn enqueue(&self, key: VcpuKey) {
+        let terms = Terms { weight: self.weight, affinity: self.affinity() };
+        let cpu = moves::place(self, key, terms.affinity);
+        let Some(runner) = runner::of(cpu) else {
+            return;
+        };
+        let saved_ns = Some(self.vruntime_ns.load(Ordering::Relaxed)).filter(|saved| *saved != 0);
+        let now = now_ns();
+        let urgent = runner.with(|queue| {
+            Runner::forget_sleeper(queue, key);
+            // Full or present cannot be: a CPU admits no more than the capacity, and a step of status is won once.
+            let _ = queue.runnable.wake(key, terms, saved_ns, now);
+            Runner::must_look(queue, key)
+        });
+        if urgent == Some(true) {
+            runner.attend();
+        }
     }
 
     /// Time it has run, in nanoseconds. While it comes back, it may miss the run that ends.
     pub(crate) fn ran_ns(&self) -> u64 {
-        let since = self.runs_since_ns.load(Ordering::Relaxed);
-        let now = if since == 0 { 0 } else { now_ns().saturating_sub(since) };
-        self.ran_ns.load(Ordering::Relaxed).saturating_add(now)
-    }
-
-    pub(crate) fn reset_ran_ns(&self) {
-        self.ran_ns.store(0, Ordering::Relaxed);
-    }
-
-    pub(crate) fn set_runs_since_ns(&self, ns: u64) {
-        self.runs_since_ns.store(ns, Ordering::Relaxed);
-    }
-
-    pub(crate) fn add_ran_ns(&self, ns: u64) {
-        self.runs_since_ns.store(0, Ordering::Relaxed);
-        self.ran_ns.fetch_add(ns, Ordering::Relaxed);
+        self.usage.ran.total_ns(now_ns())
     }
 
     pub(crate) fn set_vruntime_ns(&self, ns: u64) {
@@ -169,28 +221,23 @@ impl Kick for Seats {
         fence(Ordering::SeqCst);
         if seat.status.load(Ordering::Relaxed) == Status::Running as u8 {
             runner::interrupt(seat.home());
-        } else if seat.step(Status::Blocked, Status::Runnable) {
-            self.enqueue(vcpu);
+        } else {
+            // One that is parked goes on, or ends, by `unpark`: interrupts leave it in peace.
+            self.wake(vcpu, Status::Blocked);
         }
     }
 }
 
 impl VcpuPort for Seats {
     fn start(&self, vcpu: usize) {
-        let Some(seat) = self.seats.get(vcpu) else {
-            return;
-        };
-        seat.set_vruntime_ns(0);
-        if seat.step(Status::Off, Status::Runnable) {
-            self.enqueue(vcpu);
+        let off = |seat: &&Seat| seat.status() == Status::Off;
+        if let Some(seat) = self.seats.get(vcpu).filter(off) {
+            seat.set_vruntime_ns(0);
         }
+        self.wake(vcpu, Status::Off);
     }
 
     fn unpark(&self, vcpu: usize) {
-        let parked =
-            self.seats.get(vcpu).is_some_and(|seat| seat.step(Status::Parked, Status::Runnable));
-        if parked {
-            self.enqueue(vcpu);
-        }
+        self.wake(vcpu, Status::Parked);
     }
 }

@@ -10,14 +10,14 @@ use core::time::Duration;
 
 use arm_vcpu::Aarch64VCpu;
 use axshell::CreateOptions;
-use axvm::{AxVM, AxVMError, AxVMRef, Boot, Channels, Images, Ports, State, VcpuPort};
+use axvm::{AxVM, AxVMError, AxVMRef, Boot, Channels, Images, Ports, State};
 use axvmconfig::{AxVMCrateConfig, EmulatedDeviceType, Overrides};
 use kspin::SpinNoIrq;
 
 use super::console::History;
 use super::passthrough::Given;
 use super::runner::VcpuKey;
-use super::seats::{Seat, Seats, Status};
+use super::seats::{Seats, Status};
 use super::time::{duration_ns as ns, now_ns};
 use super::{bundle, notice, watchdog};
 use crate::host::memory::{self, Host};
@@ -218,7 +218,7 @@ impl Vm {
     fn boot(&self, why: Boot) -> Result<(), AxVMError> {
         // Before it runs, so that nothing of a short run is forgotten; and not while it runs.
         if self.is_out() {
-            self.seats.iter().for_each(Seat::reset_ran_ns);
+            self.seats.iter().for_each(|seat| seat.usage.reset());
         }
         let said_before = self.console.written();
         self.asked.store(false, Ordering::Release);
@@ -245,13 +245,6 @@ impl Vm {
     /// Whether its guest has been asked to power off in this run.
     pub(crate) fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Acquire)
-    }
-
-    /// Lets vCPUs that are parked look whether they are to end.
-    pub(crate) fn unpark_all(&self) {
-        for vcpu in 0..self.vm.vcpu_num() {
-            self.seats.unpark(vcpu);
-        }
     }
 
     /// Whether all its vCPUs are out of the guest and out of every CPU.

@@ -3,6 +3,8 @@
 //! Virtual time is run time scaled by `DEFAULT_WEIGHT / weight`. It is a point on a circle of 2^64 ns, so two
 //! points are compared by their signed distance and a wrap needs no special case.
 
+use crate::CpuMask;
+
 /// The weight of a vCPU that asks for nothing special.
 pub const DEFAULT_WEIGHT: u32 = 100;
 /// The smallest weight; smaller ones are raised to it.
@@ -23,12 +25,13 @@ pub(crate) fn distance(point: u64, base: u64) -> i64 {
     point.wrapping_sub(base).cast_signed()
 }
 
-/// A virtual time saved on one queue, as the same lead or lag on another queue.
-///
-/// Takes the saved `vruntime_ns`, and [`floor_ns`](crate::RunQueue::floor_ns) of the queue it comes from and of
-/// the one it goes to.
-pub fn rebase(vruntime_ns: u64, from_floor_ns: u64, to_floor_ns: u64) -> u64 {
-    to_floor_ns.wrapping_add(vruntime_ns.wrapping_sub(from_floor_ns))
+/// What a vCPU may have of the CPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Its share relative to the others.
+    pub weight: u32,
+    /// Where it may run.
+    pub affinity: CpuMask,
 }
 
 /// A runnable vCPU.
@@ -38,10 +41,14 @@ pub struct Entity<T> {
     pub key: T,
     /// Its share relative to the others, [`MIN_WEIGHT`]`..=`[`MAX_WEIGHT`].
     pub weight: u32,
+    /// Where it may run.
+    pub affinity: CpuMask,
     /// Its virtual time in ns; the queue runs the smallest first.
     pub vruntime_ns: u64,
     /// When it last became ready to run without running, in ns of the caller's clock.
     pub ready_since_ns: u64,
+    /// It has not run since it was woken.
+    pub woken: bool,
 }
 
 impl<T> Entity<T> {
@@ -63,15 +70,15 @@ mod tests {
     }
 
     #[test]
-    fn rebase_keeps_lead_and_lag() {
-        assert_eq!(rebase(110, 100, 5_000), 5_010);
-        assert_eq!(rebase(90, 100, 5_000), 4_990);
-        assert_eq!(rebase(2, u64::MAX - 1, 50), 54);
-    }
-
-    #[test]
     fn the_longest_charge_at_the_smallest_weight_stays_within_half_the_circle() {
-        let mut entity = Entity { key: 0, weight: MIN_WEIGHT, vruntime_ns: 0, ready_since_ns: 0 };
+        let mut entity = Entity {
+            key: 0,
+            weight: MIN_WEIGHT,
+            affinity: CpuMask::ALL,
+            vruntime_ns: 0,
+            ready_since_ns: 0,
+            woken: false,
+        };
         entity.advance(u64::MAX);
         assert!(distance(entity.vruntime_ns, 0) > 0);
     }

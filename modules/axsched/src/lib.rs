@@ -10,11 +10,17 @@
 extern crate alloc;
 
 mod entity;
+mod histogram;
 mod placement;
 mod queue;
 
-pub use entity::{DEFAULT_WEIGHT, Entity, MAX_WEIGHT, MIN_WEIGHT, clamp_weight, rebase};
-pub use placement::{Candidate, CpuMask, balance, choose_home, steal};
+pub use entity::{DEFAULT_WEIGHT, Entity, MAX_WEIGHT, MIN_WEIGHT, Terms, clamp_weight};
+pub use histogram::Histogram;
+pub use placement::{Clock, CpuMask, LAG_NS, MAX_CPUS, align, choose_home, overdue};
 pub use queue::{
-    MAX_SLICE_NS, MIN_SLICE_NS, PERIOD_NS, Picked, QueueError, RunQueue, SLEEPER_CREDIT_NS,
+    LEASH_NS, MAX_SLICE_NS, MIN_SLICE_NS, PERIOD_NS, Picked, QueueError, RunQueue,
+    SLEEPER_CREDIT_NS,
 };
+
+#[cfg(test)]
+mod machine_tests;

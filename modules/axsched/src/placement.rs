@@ -1,7 +1,17 @@
-//! Where a vCPU belongs: its home CPU, and whether it should move.
+//! Where a vCPU belongs: its first home CPU, and when it moves to another one.
 //!
-//! A load is the sum of the weights that have their home on a CPU, indexed by CPU. These functions decide and
-//! move nothing.
+//! Each CPU has a virtual time of its own, its queue's floor. Where vCPUs may go from CPU to CPU, these times are kept
+//! in step: whoever waits on a CPU that falls behind another one moves there. So three busy vCPUs on two CPUs take
+//! turns at being alone, and no CPU counts anything of another. Where nobody may go, times drift apart; that is
+//! forgotten but for a leash, so that it does not count when somebody may.
+
+use crate::entity::distance;
+use crate::{Entity, LEASH_NS, RunQueue};
+
+/// The most CPUs that vCPUs move between.
+pub const MAX_CPUS: usize = 64;
+/// How far a waiting vCPU has to be behind another CPU to move there, in ns of virtual time.
+pub const LAG_NS: u64 = 10_000_000;
 
 /// A set of physical CPUs, bit n for CPU n; CPUs from 64 on are in no set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,19 +32,6 @@ impl CpuMask {
     }
 }
 
-/// A vCPU that waits for its turn on `home`, as [`steal`] sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Candidate<T> {
-    /// Who it is.
-    pub key: T,
-    /// The CPU it waits on.
-    pub home: usize,
-    /// Its weight.
-    pub weight: u32,
-    /// Where it may run.
-    pub affinity: CpuMask,
-}
-
 /// The least loaded CPU that `affinity` allows, or `None` when it allows none of `loads`.
 ///
 /// Among equals `last`, where it ran before and its caches are warm, then the lowest number.
@@ -43,35 +40,86 @@ pub fn choose_home(affinity: CpuMask, loads: &[u64], last: Option<usize>) -> Opt
     allowed.min_by_key(|&(cpu, load)| (*load, last != Some(cpu), cpu)).map(|(cpu, _)| cpu)
 }
 
-/// Where a vCPU of `weight` on CPU `from` should move, or `None` when it should stay.
-///
-/// It moves only if its new CPU is then still less loaded than its old one was, so that it never moves back and
-/// forth, or if `affinity` no longer allows `from`. `loads` counts it on `from`.
-pub fn balance(from: usize, weight: u32, affinity: CpuMask, loads: &[u64]) -> Option<usize> {
-    let to = choose_home(affinity, loads, Some(from)).filter(|to| *to != from)?;
-    if !affinity.contains(from) {
-        return Some(to);
-    }
-    let loaded = loads.get(to)?.saturating_add(u64::from(weight));
-    (loaded < *loads.get(from)?).then_some(to)
+/// How far a CPU is, to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Nobody goes there.
+    Away,
+    /// Nobody is runnable there.
+    Idle,
+    /// Its virtual time: [`RunQueue::floor_at`].
+    At(u64),
 }
 
-/// Which waiting vCPU the idle CPU `thief` should take: one it may run, from the most loaded CPU.
-///
-/// Among equals the heaviest, then the first. The caller lists only vCPUs that wait while another one runs.
-pub fn steal<T: Copy>(
-    thief: usize,
-    loads: &[u64],
-    candidates: impl Iterator<Item = Candidate<T>>,
-) -> Option<Candidate<T>> {
-    let rank = |one: &Candidate<T>| (loads.get(one.home).copied().unwrap_or(0), one.weight);
-    let allowed = candidates.filter(|one| one.home != thief && one.affinity.contains(thief));
-    allowed.reduce(|best, one| if rank(&one) > rank(&best) { one } else { best })
+/// Whom `queue`, that of CPU `own`, hands over to which CPU: the idle ones first, else the one that is furthest ahead,
+/// if that is more than [`LAG_NS`]. `held` is the vCPU whose registers CPU `own` still has.
+pub fn overdue<T: Copy + Eq>(
+    own: usize,
+    queue: &RunQueue<T>,
+    held: Option<T>,
+    clocks: &[Clock],
+) -> Option<(T, usize)> {
+    let lag = |one: &Entity<T>, clock: &Clock| match clock {
+        Clock::Away => None,
+        Clock::Idle => Some(i64::MAX),
+        Clock::At(ns) => {
+            Some(distance(*ns, one.vruntime_ns)).filter(|lag| *lag > LAG_NS.cast_signed())
+        }
+    };
+    let others = clocks.iter().enumerate().filter(|(cpu, _)| *cpu != own);
+    let goes = others.filter_map(|(cpu, clock)| {
+        let one = queue.surplus(cpu, held)?;
+        Some((lag(one, clock)?, one.key, cpu))
+    });
+    // The first among equals.
+    let best = goes.reduce(|best, one| if one.0 > best.0 { one } else { best });
+    best.map(|(_, key, cpu)| (key, cpu))
+}
+
+/// By how much each CPU's virtual times have to rise so that, in their order, none is more than [`LEASH_NS`] behind
+/// the next one. Those below a wide gap rise together and keep their distances. CPUs from [`MAX_CPUS`] on stay as they are.
+pub fn align(clocks: &[Clock]) -> [u64; MAX_CPUS] {
+    let mut raises = [0; MAX_CPUS];
+    let first = clocks.iter().find_map(|clock| match clock {
+        Clock::At(ns) => Some(*ns),
+        Clock::Idle | Clock::Away => None,
+    });
+    let Some(first) = first else {
+        return raises;
+    };
+    // Those without a time are behind all others and have nobody to raise.
+    let mut order = [(i64::MIN, 0); MAX_CPUS];
+    let order = order.get_mut(..clocks.len().min(MAX_CPUS)).unwrap_or_default();
+    for ((place, clock), cpu) in order.iter_mut().zip(clocks).zip(0..) {
+        if let Clock::At(ns) = clock {
+            *place = (distance(*ns, first), cpu);
+        }
+    }
+    order.sort_unstable();
+    let mut raise = 0;
+    for pair in order.windows(2).rev() {
+        let [(behind, cpu), (ahead, _)] = pair else {
+            break;
+        };
+        if *behind == i64::MIN {
+            break;
+        }
+        raise += ahead.abs_diff(*behind).saturating_sub(LEASH_NS);
+        if let Some(own) = raises.get_mut(*cpu) {
+            *own = raise;
+        }
+    }
+    raises
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+    use crate::Terms;
+    use alloc::vec::Vec;
+
+    const MS: u64 = 1_000_000;
 
     #[test]
     fn a_new_vcpu_goes_to_the_least_loaded_cpu_it_may_use() {
@@ -84,11 +132,8 @@ mod tests {
     fn pinning_is_obeyed_however_loaded_the_cpu_is() {
         for cpu in 0..4 {
             let mut loads = [0; 4];
-            if let Some(load) = loads.get_mut(cpu) {
-                *load = u64::MAX;
-            }
+            loads[cpu] = u64::MAX;
             assert_eq!(choose_home(CpuMask::only(cpu), &loads, None), Some(cpu));
-            assert_eq!(balance(cpu, 100, CpuMask::only(cpu), &loads), None);
         }
     }
 
@@ -102,27 +147,63 @@ mod tests {
         assert!(CpuMask::ALL.contains(63) && !CpuMask::ALL.contains(64));
     }
 
-    #[test]
-    fn balance_moves_only_when_that_helps_and_never_back() {
-        assert_eq!(balance(0, 100, CpuMask::ALL, &[300, 100]), Some(1));
-        assert_eq!(balance(1, 100, CpuMask::ALL, &[200, 200]), None);
-        assert_eq!(balance(0, 100, CpuMask::ALL, &[200, 100]), None);
-        assert_eq!(balance(0, 100, CpuMask::ALL, &[100, 0]), None);
+    /// A queue at virtual time 50 ms, in which each of `waiting` waits from then on; the first may run.
+    fn queue(waiting: &[(char, CpuMask)]) -> RunQueue<char> {
+        let mut queue = RunQueue::with_capacity(8);
+        let all = Terms { weight: 100, affinity: CpuMask::ALL };
+        queue.wake('x', all, None, 0).unwrap();
+        queue.pick(0);
+        queue.charge('x', 50 * MS);
+        for (key, affinity) in waiting {
+            queue.wake(*key, Terms { weight: 100, affinity: *affinity }, None, 50 * MS).unwrap();
+        }
+        queue.block('x');
+        queue
     }
 
     #[test]
-    fn balance_leaves_a_cpu_that_is_no_longer_allowed() {
-        assert_eq!(balance(0, 100, CpuMask::only(1), &[100, 900]), Some(1));
-        assert_eq!(balance(9, 100, CpuMask::ALL, &[100, 900]), None);
+    fn an_idle_cpu_comes_first_whatever_its_virtual_time() {
+        let queue = queue(&[('a', CpuMask::ALL), ('b', CpuMask::ALL)]);
+        let clocks = [Clock::At(0), Clock::At(900 * MS), Clock::Idle, Clock::Away];
+        assert_eq!(overdue(0, &queue, None, &clocks), Some(('a', 2)));
+        assert_eq!(overdue(0, &queue, Some('a'), &clocks), Some(('b', 2)), "a is still loaded");
     }
 
     #[test]
-    fn an_idle_cpu_takes_from_the_most_loaded_one_what_it_may_run() {
-        let one = |key, home, affinity| Candidate { key, home, weight: 100, affinity };
-        let waiting =
-            [one('a', 0, CpuMask::ALL), one('b', 1, CpuMask::ALL), one('c', 1, CpuMask::only(1))];
-        let taken = steal(2, &[200, 300, 0], waiting.into_iter());
-        assert_eq!(taken.map(|taken| taken.key), Some('b'));
-        assert_eq!(steal(2, &[200, 300, 0], waiting.into_iter().skip(2)), None);
+    fn nobody_moves_for_a_small_lead_and_nobody_where_he_may_not_run() {
+        let both = queue(&[('a', CpuMask::only(0)), ('b', CpuMask(0b011))]);
+        let to = |ahead| [Clock::At(0), Clock::At(50 * MS + ahead), Clock::At(9_000 * MS)];
+        assert_eq!(overdue(0, &both, None, &to(LAG_NS)), None);
+        assert_eq!(overdue(0, &both, None, &to(LAG_NS + 1)), Some(('b', 1)));
+        assert_eq!(overdue(0, &both, Some('b'), &to(LAG_NS + 1)), None);
+    }
+
+    #[test]
+    fn the_last_one_stays() {
+        let alone = queue(&[('a', CpuMask::ALL)]);
+        assert_eq!(overdue(0, &alone, None, &[Clock::At(0), Clock::Idle]), None);
+    }
+
+    #[test]
+    fn clocks_far_apart_are_brought_within_the_leash_and_neighbours_keep_their_distance() {
+        let at = |ms: u64| Clock::At(ms * MS);
+        let raises = align(&[at(1000), Clock::Idle, at(100), at(995), at(90), Clock::Away]);
+        let leash = LEASH_NS / MS;
+        assert_eq!(
+            raises[..6].iter().map(|ns| ns / MS).collect::<Vec<_>>(),
+            [0, 0, 895 - leash, 0, 895 - leash, 0],
+            "995 to 100 is the only wide gap"
+        );
+        let nobody = [0; MAX_CPUS];
+        assert_eq!(align(&[at(10), at(10 + leash)]), nobody);
+        assert_eq!(align(&[Clock::Idle, at(7), Clock::Away]), nobody);
+        assert_eq!(align(&[Clock::Idle; 3]), nobody);
+        assert_eq!(align(&[]), nobody);
+    }
+
+    #[test]
+    fn clocks_are_compared_across_the_wrap() {
+        let raises = align(&[Clock::At(u64::MAX - 100 * MS + 1), Clock::At(0)]);
+        assert_eq!(raises[..2], [100 * MS - LEASH_NS, 0]);
     }
 }

@@ -10,7 +10,8 @@
 
 use alloc::vec::Vec;
 
-use crate::entity::{Entity, clamp_weight, distance};
+use crate::CpuMask;
+use crate::entity::{Entity, Terms, clamp_weight, distance};
 
 /// The time in which every runnable vCPU should run once, in ns; slices are shares of it.
 pub const PERIOD_NS: u64 = 12_000_000;
@@ -20,7 +21,9 @@ pub const MIN_SLICE_NS: u64 = 1_000_000;
 pub const MAX_SLICE_NS: u64 = 10_000_000;
 /// How far behind the floor a vCPU may be when it wakes, in ns of virtual time.
 pub const SLEEPER_CREDIT_NS: u64 = 3_000_000;
-/// How far ahead of the floor a saved virtual time may put a vCPU that wakes, in ns.
+/// How far the virtual times of two CPUs may be apart, in ns, so that this is what a vCPU can be owed when it moves.
+pub const LEASH_NS: u64 = 30_000_000;
+/// How far ahead of the floor a vCPU may be that wakes or comes from another CPU, in ns of virtual time.
 const MAX_DEBT_NS: u64 = 1_000_000_000;
 /// By how much a woken vCPU must be behind the current one to interrupt its slice, in ns of virtual time.
 const PREEMPT_MARGIN_NS: i64 = 1_000_000;
@@ -43,6 +46,10 @@ pub struct Picked<T> {
     pub slice_ns: Option<u64>,
     /// How long it was ready and did not run, in ns: its steal time since it last ran.
     pub waited_ns: u64,
+    /// It runs for the first time since it was woken, so that the wait is the latency of its wake-up.
+    pub woken: bool,
+    /// Where it may run.
+    pub affinity: CpuMask,
 }
 
 /// The vCPU that runs, with what the queue has counted ahead of its next charge.
@@ -87,35 +94,53 @@ impl<T: Copy + Eq> RunQueue<T> {
         Self { waiting: Vec::with_capacity(capacity), current: None, capacity, floor_ns, load: 0 }
     }
 
-    /// Makes `key` runnable with `weight` (clamped) at `now_ns`.
+    /// Makes `key` runnable on `terms`, its weight clamped, at `now_ns`.
     ///
-    /// `saved_ns` is what [`block`](Self::block) or [`remove`](Self::remove) gave, [`rebase`](crate::rebase)d when
-    /// it comes from another queue, or `None` for a newcomer, who starts at the floor. However long it slept, it
-    /// comes back at most [`SLEEPER_CREDIT_NS`] behind the floor.
+    /// `saved_ns` is what [`block`](Self::block) or [`remove`](Self::remove) gave, here or on another queue that
+    /// [`align`](crate::align) keeps in step, or `None` for a newcomer, who starts at the floor. However long it
+    /// slept, it comes back at most [`SLEEPER_CREDIT_NS`] behind the floor.
     ///
     /// # Errors
     /// [`QueueError::Present`] when it is queued here already, [`QueueError::Full`] beyond the capacity.
     pub fn wake(
         &mut self,
         key: T,
-        weight: u32,
+        terms: Terms,
         saved_ns: Option<u64>,
         now_ns: u64,
     ) -> Result<(), QueueError> {
-        if self.contains(key) {
+        let floor_ns = self.floor_at(now_ns);
+        let bounded = |saved| bounded(saved, floor_ns, SLEEPER_CREDIT_NS);
+        self.insert(Entity {
+            key,
+            weight: clamp_weight(terms.weight),
+            affinity: terms.affinity,
+            vruntime_ns: saved_ns.map_or(floor_ns, bounded),
+            ready_since_ns: now_ns,
+            woken: true,
+        })
+    }
+
+    /// Takes in what [`remove`](Self::remove) gave on another queue, with what it is owed, which is at most
+    /// [`LEASH_NS`], and with the time since when it waits.
+    ///
+    /// # Errors
+    /// As [`wake`](Self::wake).
+    pub fn adopt(&mut self, entity: Entity<T>, now_ns: u64) -> Result<(), QueueError> {
+        let floor_ns = self.floor_at(now_ns);
+        let vruntime_ns = bounded(entity.vruntime_ns, floor_ns, LEASH_NS);
+        self.insert(Entity { vruntime_ns, ..entity })
+    }
+
+    fn insert(&mut self, entity: Entity<T>) -> Result<(), QueueError> {
+        if self.contains(entity.key) {
             return Err(QueueError::Present);
         }
         if self.len() >= self.capacity {
             return Err(QueueError::Full);
         }
-        if let Some(current) = &mut self.current {
-            current.catch_up(now_ns);
-        }
-        self.raise_floor();
-        let weight = clamp_weight(weight);
-        let vruntime_ns = saved_ns.map_or(self.floor_ns, |saved| self.bounded(saved));
-        self.waiting.push(Entity { key, weight, vruntime_ns, ready_since_ns: now_ns });
-        self.load += u64::from(weight);
+        self.load += u64::from(entity.weight);
+        self.waiting.push(entity);
         Ok(())
     }
 
@@ -128,11 +153,13 @@ impl<T: Copy + Eq> RunQueue<T> {
         }
         let entity = self.waiting.remove(self.furthest_behind()?);
         self.current = Some(Current { entity, counted_to_ns: now_ns, ahead_ns: 0 });
-        self.raise_floor();
+        self.raise_floor_to(entity.vruntime_ns);
         Some(Picked {
             key: entity.key,
             slice_ns: self.slice_ns(),
             waited_ns: now_ns.saturating_sub(entity.ready_since_ns),
+            woken: entity.woken,
+            affinity: entity.affinity,
         })
     }
 
@@ -146,7 +173,6 @@ impl<T: Copy + Eq> RunQueue<T> {
         } else if let Some(entity) = self.waiting.iter_mut().find(|entity| entity.key == key) {
             entity.advance(ran_ns);
         }
-        self.raise_floor();
     }
 
     /// Ends the turn of `key`, which stays runnable; false when it is not the current one.
@@ -154,7 +180,7 @@ impl<T: Copy + Eq> RunQueue<T> {
         let Some(current) = self.current.take_if(|current| current.entity.key == key) else {
             return false;
         };
-        self.waiting.push(Entity { ready_since_ns: now_ns, ..current.entity });
+        self.waiting.push(Entity { ready_since_ns: now_ns, woken: false, ..current.entity });
         true
     }
 
@@ -178,17 +204,32 @@ impl<T: Copy + Eq> RunQueue<T> {
         Some(entity)
     }
 
-    /// Gives `key` another weight (clamped) from now on; false when it is not here.
-    pub fn set_weight(&mut self, key: T, weight: u32) -> bool {
+    /// Asks `may_run_on` anew where each one here may run.
+    pub fn renew_affinities(&mut self, may_run_on: impl Fn(T) -> CpuMask) {
         let current = self.current.as_mut().map(|current| &mut current.entity);
-        let Some(entity) = self.waiting.iter_mut().chain(current).find(|entity| entity.key == key)
-        else {
-            return false;
-        };
-        let weight = clamp_weight(weight);
-        self.load = self.load.saturating_sub(u64::from(entity.weight)) + u64::from(weight);
-        entity.weight = weight;
-        true
+        for entity in self.waiting.iter_mut().chain(current) {
+            entity.affinity = may_run_on(entity.key);
+        }
+    }
+
+    /// Who can go from here to `cpu` and leave somebody here to run: of those that wait and may run there the
+    /// furthest behind, but for `held`, whose registers this CPU still has.
+    pub fn surplus(&self, cpu: usize, held: Option<T>) -> Option<&Entity<T>> {
+        if self.len() < 2 {
+            return None;
+        }
+        let goes = |one: &&Entity<T>| Some(one.key) != held && one.affinity.contains(cpu);
+        let lag = |one: &&Entity<T>| distance(one.vruntime_ns, self.floor_ns);
+        self.waiting.iter().filter(goes).min_by_key(lag)
+    }
+
+    /// Moves every virtual time here `by_ns` ahead, which changes nothing among those here.
+    pub fn raise(&mut self, by_ns: u64) {
+        let current = self.current.as_mut().map(|current| &mut current.entity);
+        for entity in self.waiting.iter_mut().chain(current) {
+            entity.vruntime_ns = entity.vruntime_ns.wrapping_add(by_ns);
+        }
+        self.floor_ns = self.floor_ns.wrapping_add(by_ns);
     }
 
     /// Whether `key`, just woken, is so far behind the current vCPU that it should run at once.
@@ -256,6 +297,15 @@ impl<T: Copy + Eq> RunQueue<T> {
         self.floor_ns
     }
 
+    /// The same at `now_ns`, with what the current one has run since it was last charged.
+    pub fn floor_at(&mut self, now_ns: u64) -> u64 {
+        if let Some(current) = &mut self.current {
+            current.catch_up(now_ns);
+        }
+        self.raise_floor();
+        self.floor_ns
+    }
+
     /// The index in `waiting` of the smallest virtual time; the first to arrive among equals.
     fn furthest_behind(&self) -> Option<usize> {
         let lag = |entity: &Entity<T>| distance(entity.vruntime_ns, self.floor_ns);
@@ -266,21 +316,25 @@ impl<T: Copy + Eq> RunQueue<T> {
     /// Moves the floor up to the smallest virtual time, never back.
     fn raise_floor(&mut self) {
         let current = self.current.as_ref().map(|current| &current.entity);
-        let leads = self
-            .waiting
-            .iter()
-            .chain(current)
-            .map(|entity| distance(entity.vruntime_ns, self.floor_ns));
-        let rise = u64::try_from(leads.min().unwrap_or(0)).unwrap_or(0);
-        self.floor_ns = self.floor_ns.wrapping_add(rise);
+        let lead = |entity: &Entity<T>| distance(entity.vruntime_ns, self.floor_ns);
+        let least = self.waiting.iter().chain(current).min_by_key(|entity| lead(entity));
+        if let Some(vruntime_ns) = least.map(|entity| entity.vruntime_ns) {
+            self.raise_floor_to(vruntime_ns);
+        }
     }
 
-    /// A saved virtual time held to the sleeper's credit below the floor and to a bounded debt above it.
-    fn bounded(&self, saved_ns: u64) -> u64 {
-        let credit = -SLEEPER_CREDIT_NS.cast_signed();
-        let lead = distance(saved_ns, self.floor_ns).clamp(credit, MAX_DEBT_NS.cast_signed());
-        self.floor_ns.wrapping_add_signed(lead)
+    /// Moves the floor up to `smallest_ns`, the smallest virtual time, never back.
+    fn raise_floor_to(&mut self, smallest_ns: u64) {
+        if distance(smallest_ns, self.floor_ns) > 0 {
+            self.floor_ns = smallest_ns;
+        }
     }
+}
+
+/// A virtual time from elsewhere, held to `credit_ns` below the floor and to a bounded debt above it.
+fn bounded(vruntime_ns: u64, floor_ns: u64, credit_ns: u64) -> u64 {
+    let (credit, debt) = (-credit_ns.cast_signed(), MAX_DEBT_NS.cast_signed());
+    floor_ns.wrapping_add_signed(distance(vruntime_ns, floor_ns).clamp(credit, debt))
 }
 
 #[cfg(test)]

@@ -100,6 +100,8 @@ pub struct VmSummary {
     pub uptime_ns: Option<u64>,
     /// Its recent use of processor time, 1000 for one whole CPU; `None` when not known.
     pub cpu_share_permille: Option<u32>,
+    /// For how long its vCPUs were recently ready and did not run, on the same scale; `None` when not known.
+    pub steal_permille: Option<u32>,
     /// Its recent exits per second; `None` when not known.
     pub exits_per_s: Option<u64>,
 }

@@ -76,6 +76,11 @@ impl<A: AxArchVCpu> VCpuSlot<A> {
         Self { cpu_id, loaded: None }
     }
 
+    /// The CPU whose place it is.
+    pub fn cpu_id(&self) -> usize {
+        self.cpu_id
+    }
+
     /// The vCPU whose registers this CPU holds.
     pub fn loaded(&self) -> Option<&Arc<AxVCpu<A>>> {
         self.loaded.as_ref()

@@ -24,6 +24,6 @@ pub trait VcpuPort: arm_vgic::Kick {
     /// Makes a vCPU that is off runnable.
     fn start(&self, vcpu: usize);
 
-    /// Makes a vCPU that is parked runnable.
+    /// Makes a vCPU that is parked runnable: its VM goes on, or ends.
     fn unpark(&self, vcpu: usize);
 }

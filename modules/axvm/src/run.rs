@@ -62,7 +62,10 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         if running.look_around() == Resume::Yes {
             bound.run(&mut running);
         }
-        Ok(running.reason.unwrap_or(AxVCpuExitReason::Nothing))
+        let reason = running.reason.unwrap_or(AxVCpuExitReason::Nothing);
+        // Before the host takes an interrupt that waits.
+        seat.left_at.store(A::counter(), Ordering::Relaxed);
+        Ok(reason)
     }
 }
 

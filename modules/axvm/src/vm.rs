@@ -111,6 +111,8 @@ pub(crate) struct Seat<A: GuestCpu> {
     pub(crate) timer: PhysicalTimer,
     /// The physical counter value at which the virtual timer ends the wait it halted for.
     pub(crate) wake_at: AtomicU64,
+    /// The physical counter value at which it last came back from the guest.
+    pub(crate) left_at: AtomicU64,
 }
 
 impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
@@ -312,6 +314,10 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         let mut life = self.life.lock();
         *life = life.after(Event::Stop(reason))?;
         self.call_out(life);
+        // A kick leaves what is parked where it is; these have to learn that they end.
+        for vcpu in 0..self.vcpus.len() {
+            self.ports.vcpus.unpark(vcpu);
+        }
         Ok(())
     }
 
@@ -374,6 +380,11 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         for vcpu in 0..self.vcpus.len() {
             self.ports.vcpus.kick(vcpu);
         }
+    }
+
+    /// The physical counter value at which vCPU `vcpu` last came back from the guest, without what the host did since.
+    pub fn left_at(&self, vcpu: usize) -> u64 {
+        self.vcpus.get(vcpu).map_or(0, |seat| seat.left_at.load(Ordering::Relaxed))
     }
 
     /// What is to become of a vCPU that was made to leave the guest.
@@ -536,6 +547,7 @@ impl<A: GuestCpu> Seat<A> {
             record: Record::default(),
             timer: PhysicalTimer::default(),
             wake_at: AtomicU64::new(0),
+            left_at: AtomicU64::new(0),
         })
     }
 

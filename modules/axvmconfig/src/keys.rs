@@ -69,6 +69,14 @@ pub(crate) const KEYS: &[Key] = &[
     .or("100"),
     key_of(
         "base",
+        "exclusive",
+        &[],
+        Kind::Boolean,
+        "Whether the host CPUs of its affinity are its alone, as long as it exists.",
+    )
+    .or("false"),
+    key_of(
+        "base",
         "restart",
         &[],
         Kind::Choice(words::<RestartPolicy>),

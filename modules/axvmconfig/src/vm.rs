@@ -71,6 +71,8 @@ pub struct BaseConfig {
     pub phys_cpu_sets: Option<Vec<usize>>,
     /// Its share of CPU time relative to other VMs, 1 to 10000; 100 by default.
     pub weight: u32,
+    /// Whether its host CPUs, which the file names then, are its alone.
+    pub exclusive: bool,
     /// What happens when it has ended by itself.
     pub restart: RestartPolicy,
 }
@@ -189,6 +191,13 @@ fn read_base(fields: &Fields<'_>) -> Result<BaseConfig, ConfigError> {
         Some(node) => Some(cpus::affinity(node, cpu_num)?),
         None => fields.read("phys_cpu_sets", |node| cpus::masks(node, cpu_num))?,
     };
+    let exclusive = fields.read("exclusive", Node::boolean)?.unwrap_or(false);
+    if exclusive && sets.is_none() {
+        let node = fields.require("exclusive", "")?;
+        return Err(
+            node.error("exclusive without the CPUs", "write them beside it: affinity = [1]")
+        );
+    }
     let weight = fields.read("weight", |node| node.integer_in(1..MAX_WEIGHT + 1))?;
     Ok(BaseConfig {
         id: fields.read("id", Node::integer)?,
@@ -198,6 +207,7 @@ fn read_base(fields: &Fields<'_>) -> Result<BaseConfig, ConfigError> {
         phys_cpu_ids: fields.read("phys_cpu_ids", |node| cpus::distinct(node, cpu_num))?,
         phys_cpu_sets: sets,
         weight: weight.and_then(|weight| u32::try_from(weight).ok()).unwrap_or(100),
+        exclusive,
         restart: fields.read("restart", Node::choice)?.unwrap_or_default(),
     })
 }

@@ -6,8 +6,10 @@ mod gic;
 mod hello;
 mod ivc;
 mod key;
+mod latency;
 mod leak;
 mod memory;
+mod noise;
 mod quiet;
 mod race;
 mod rtc;
@@ -15,6 +17,7 @@ mod secret;
 mod serial;
 mod smp;
 mod spin;
+mod switch;
 mod timer;
 mod uart;
 mod watchdog;
@@ -75,9 +78,15 @@ pub(crate) enum Case {
     Race,
     /// No interrupts at all.
     Quiet,
+    /// How long the CPU is away, how late the timer is.
+    Latency,
+    /// Disturbs whom it can.
+    Noise,
+    /// What a switch between two vCPUs costs.
+    Switch,
 }
 
-const CASES: [(&str, Case); 20] = [
+const CASES: [(&str, Case); 23] = [
     ("hello", Case::Hello),
     ("timer", Case::Timer),
     ("smp", Case::Smp),
@@ -98,6 +107,9 @@ const CASES: [(&str, Case); 20] = [
     ("clock", Case::Clock),
     ("race", Case::Race),
     ("quiet", Case::Quiet),
+    ("latency", Case::Latency),
+    ("noise", Case::Noise),
+    ("switch", Case::Switch),
 ];
 
 /// The running case's place in `CASES`, for interrupts and secondary CPUs.
@@ -144,6 +156,9 @@ impl Case {
             Case::Clock => clock::run(board),
             Case::Race => race::run(),
             Case::Quiet => quiet::run(board),
+            Case::Latency => latency::run(board),
+            Case::Noise => noise::run(board),
+            Case::Switch => switch::run(),
         }
     }
 
@@ -162,6 +177,9 @@ impl Case {
             Case::Serial => serial::interrupt(intid),
             Case::Clock => clock::interrupt(intid),
             Case::Race => race::interrupt(intid),
+            Case::Latency => latency::interrupt(intid),
+            Case::Noise => noise::interrupt(intid),
+            Case::Switch => switch::interrupt(intid),
             Case::Hello
             | Case::Memory
             | Case::Bench
@@ -185,6 +203,7 @@ extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
         Case::Gic => gic::secondary(),
         Case::Race => race::secondary(number),
         Case::Bench => bench::secondary(first_tick),
+        Case::Switch => switch::secondary(),
         Case::Hello
         | Case::Timer
         | Case::Memory
@@ -200,7 +219,9 @@ extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
         | Case::Secret
         | Case::Seek
         | Case::Clock
-        | Case::Quiet => {}
+        | Case::Quiet
+        | Case::Latency
+        | Case::Noise => {}
     }
     loop {
         psci::cpu_off();

@@ -1,9 +1,9 @@
 //! Recent load, from two samples a second or two apart.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::host::cpu;
+use crate::vmm::runner;
 use crate::vmm::table::{self, Vm};
 use crate::vmm::time::now_ns;
 
@@ -24,6 +24,7 @@ struct Sample {
 struct VmSample {
     id: usize,
     ran_ns: u64,
+    stolen_ns: u64,
     exits: u64,
 }
 
@@ -32,6 +33,8 @@ struct VmSample {
 pub(super) struct Recent {
     /// Its share of a CPU, 1000 for one whole CPU.
     pub(super) cpu_permille: Option<u32>,
+    /// For how long its vCPUs were ready and did not run, on the same scale.
+    pub(super) steal_permille: Option<u32>,
     pub(super) exits_per_s: Option<u64>,
 }
 
@@ -69,6 +72,7 @@ impl Load {
         let per_s = exits.saturating_mul(1_000_000_000).checked_div(u128::from(passed_ns));
         Recent {
             cpu_permille: permille(now.ran_ns.saturating_sub(before.ran_ns), passed_ns),
+            steal_permille: permille(now.stolen_ns.saturating_sub(before.stolen_ns), passed_ns),
             exits_per_s: per_s.and_then(|exits| u64::try_from(exits).ok()),
         }
     }
@@ -87,19 +91,14 @@ impl Load {
 impl VmSample {
     fn of(vm: &Vm) -> Self {
         let exits = (0..vm.vm.vcpu_num()).map(|vcpu| exits_of(vm, vcpu)).sum();
-        Self { id: vm.vm.id(), ran_ns: ran_ns_of(vm), exits }
+        Self { id: vm.vm.id(), ran_ns: ran_ns_of(vm), stolen_ns: stolen_ns_of(vm), exits }
     }
 }
 
 impl Sample {
     fn now() -> Self {
         let vms = table::all();
-        let mut cpus = vec![0u64; cpu::count()];
-        for seat in vms.iter().flat_map(|vm| vm.seats.iter()) {
-            if let Some(ran) = cpus.get_mut(seat.home()) {
-                *ran = ran.saturating_add(seat.ran_ns());
-            }
-        }
+        let cpus = (0..cpu::count()).map(runner::ran_ns).collect();
         let vms = vms.iter().map(|vm| VmSample::of(vm)).collect();
         Self { at_ns: now_ns(), vms, cpus }
     }
@@ -108,6 +107,11 @@ impl Sample {
 /// The time all vCPUs of `vm` have run since it was started, in ns.
 pub(super) fn ran_ns_of(vm: &Vm) -> u64 {
     vm.seats.iter().map(crate::vmm::seats::Seat::ran_ns).sum()
+}
+
+/// For how long all vCPUs of `vm` were ready and did not run since it was started, in ns.
+pub(super) fn stolen_ns_of(vm: &Vm) -> u64 {
+    vm.seats.iter().map(|seat| seat.usage.stolen_ns()).sum()
 }
 
 /// How often vCPU `vcpu` of `vm` has left the guest since it was started.

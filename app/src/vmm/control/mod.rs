@@ -30,6 +30,7 @@ use crate::host::{memory, power as machine, thread};
 /// Runs the shell on the serial line until the machine is switched off.
 pub(crate) fn shell() {
     thread::rank_current(thread::Rank::Interactive);
+    thread::stay();
     let mut terminal = match SerialTerminal::new() {
         Ok(terminal) => terminal,
         Err(why) => {

@@ -60,12 +60,9 @@ fn wait_until(
 
 fn end(vm: &Vm, reason: StopReason) -> ControlResult<()> {
     vm.vm.shutdown(reason).map_err(|error| refusal(vm, &error))?;
-    wait_until(vm, "stopped", OUT_WITHIN, || {
-        // What is parked, or was just about to, has to learn of it.
-        vm.unpark_all();
-        // After a reset it may have been started again meanwhile.
-        vm.is_out() || matches!(vm.vm.state(), State::Starting | State::Running)
-    })
+    // After a reset it may have been started again meanwhile.
+    let again = || matches!(vm.vm.state(), State::Starting | State::Running);
+    wait_until(vm, "stopped", OUT_WITHIN, || vm.is_out() || again())
 }
 
 /// Boots `vm`.

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use axshell::{Field, Section, Value, VmSummary};
 use axvm::{ChannelView, ExitKind, State, StopReason};
 
-use super::load::{Load, exits_of, ran_ns_of};
+use super::load::{Load, exits_of, ran_ns_of, stolen_ns_of};
 use crate::vmm::table::Vm;
 
 /// A line of `vm list`.
@@ -22,6 +22,7 @@ pub(super) fn summary(vm: &Vm, load: &Load) -> VmSummary {
         memory_bytes: vm.vm.config().memory_total() as u64,
         uptime_ns: vm.uptime_ns(),
         cpu_share_permille: recent.cpu_permille,
+        steal_permille: recent.steal_permille,
         exits_per_s: recent.exits_per_s,
     }
 }
@@ -100,6 +101,7 @@ fn general(vm: &Vm, load: &Load) -> Vec<Field> {
         Field::new("command line", config.kernel.cmdline.as_str()),
         Field::new("restart", format!("{:?}", config.base.restart).to_lowercase()),
         Field::new("weight", u64::from(config.base.weight)),
+        Field::new("exclusive", if config.base.exclusive { "yes" } else { "no" }),
         Field::size("memory", config.memory_total() as u64),
         Field::size("tables", vm.vm.table_bytes() as u64),
     ]);
@@ -123,6 +125,8 @@ fn vcpus(vm: &Vm) -> Vec<Vec<Field>> {
             Field::new("state", format!("{:?}", seat.status()).to_lowercase()),
             Field::new("cpu", seat.home()),
             Field::time("ran", Some(seat.ran_ns())),
+            Field::time("steal", Some(seat.usage.stolen_ns())),
+            Field::new("moves", seat.usage.moves()),
             Field::new("exits", exits_of(vm, index)),
         ]
     };
@@ -139,6 +143,7 @@ pub(super) fn stats(vm: &Vm, load: &Load) -> Vec<Section> {
         Field::new("state", vm.vm.state().to_string()),
         Field::time("uptime", vm.uptime_ns()),
         Field::time("ran", Some(ran_ns_of(vm))),
+        Field::time("steal", Some(stolen_ns_of(vm))),
         Field::new("cpu", Value::Share(recent.cpu_permille)),
         Field::new("exits", total),
         Field::new("exits/s", Value::Number(recent.exits_per_s)),
@@ -156,7 +161,21 @@ pub(super) fn stats(vm: &Vm, load: &Load) -> Vec<Section> {
         Section::fields("", fields),
         Section::table("exits by kind", counts.iter().map(row).collect()),
         Section::table("vcpus", vcpus(vm)),
+        Section::table("wakeups", wakeups(vm)),
     ]
+}
+
+/// How soon each vCPU ran when it was woken: below how many microseconds, how often.
+fn wakeups(vm: &Vm) -> Vec<Vec<Field>> {
+    let of_vcpu = |(index, seat): (usize, &crate::vmm::seats::Seat)| {
+        let counts = seat.usage.wakeups.counts().filter(|(_, count)| *count > 0);
+        let row = move |(below, count): (Option<u64>, u64)| {
+            let below = Field::new("below us", Value::Number(below));
+            vec![Field::new("vcpu", index), below, Field::new("count", count)]
+        };
+        counts.map(row).collect::<Vec<_>>()
+    };
+    vm.seats.iter().enumerate().flat_map(of_vcpu).collect()
 }
 
 /// The exits of all vCPUs, by kind.

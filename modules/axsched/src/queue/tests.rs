@@ -11,6 +11,10 @@ use super::*;
 
 const MS: u64 = 1_000_000;
 
+fn terms(weight: u32) -> Terms {
+    Terms { weight, affinity: CpuMask::ALL }
+}
+
 /// A vCPU of a simulation: it sleeps for `sleep_ns` after each `burst_ns` of run time, or never for 0.
 #[derive(Clone, Copy)]
 struct Load {
@@ -43,7 +47,7 @@ fn simulate(loads: &[Load], for_ns: u64, floor_ns: u64) -> Vec<Vcpu> {
     };
     let mut vcpus: Vec<Vcpu> = loads.iter().map(new).collect();
     for (key, load) in loads.iter().enumerate() {
-        queue.wake(key, load.weight, None, 0).unwrap();
+        queue.wake(key, terms(load.weight), None, 0).unwrap();
     }
     let mut now = 0;
     while now < for_ns {
@@ -76,7 +80,7 @@ fn simulate(loads: &[Load], for_ns: u64, floor_ns: u64) -> Vec<Vcpu> {
 fn wake_due(queue: &mut RunQueue<usize>, vcpus: &mut [Vcpu], now: u64) {
     for (key, vcpu) in vcpus.iter_mut().enumerate() {
         if let Some((_, saved)) = vcpu.asleep.take_if(|(at, _)| *at <= now) {
-            queue.wake(key, vcpu.load.weight, Some(saved), now).unwrap();
+            queue.wake(key, terms(vcpu.load.weight), Some(saved), now).unwrap();
         }
     }
 }
@@ -142,10 +146,10 @@ fn shares_hold_while_virtual_time_wraps() {
 #[test]
 fn a_long_sleep_earns_bounded_credit() {
     let mut queue = RunQueue::with_capacity(2);
-    queue.wake('a', 100, None, 0).unwrap();
+    queue.wake('a', terms(100), None, 0).unwrap();
     queue.pick(0);
     queue.charge('a', 50_000 * MS);
-    queue.wake('b', 100, Some(0), 50_000 * MS).unwrap();
+    queue.wake('b', terms(100), Some(0), 50_000 * MS).unwrap();
     let b = queue.waiting().next().unwrap();
     assert_eq!(queue.floor_ns() - b.vruntime_ns, SLEEPER_CREDIT_NS);
     assert!(queue.preempts('b'));
@@ -154,10 +158,10 @@ fn a_long_sleep_earns_bounded_credit() {
 #[test]
 fn an_hour_alone_without_a_charge_is_no_debt_when_company_comes() {
     let mut queue = RunQueue::with_capacity(2);
-    queue.wake('a', 1, None, 0).unwrap();
+    queue.wake('a', terms(1), None, 0).unwrap();
     assert_eq!(queue.pick(0).unwrap().slice_ns, None);
     let hour = 3_600_000 * MS;
-    queue.wake('b', 1, None, hour).unwrap();
+    queue.wake('b', terms(1), None, hour).unwrap();
     queue.charge('a', hour + MS);
     queue.put_back('a', hour + MS);
     assert_eq!(queue.pick(hour + MS).unwrap().key, 'b');
@@ -168,10 +172,10 @@ fn an_hour_alone_without_a_charge_is_no_debt_when_company_comes() {
 #[test]
 fn run_time_is_counted_once_when_a_wake_comes_in_between() {
     let mut queue = RunQueue::with_capacity(3);
-    queue.wake('a', 100, None, 0).unwrap();
+    queue.wake('a', terms(100), None, 0).unwrap();
     queue.pick(0);
-    queue.wake('b', 100, None, 4 * MS).unwrap();
-    queue.wake('c', 100, None, 5 * MS).unwrap();
+    queue.wake('b', terms(100), None, 4 * MS).unwrap();
+    queue.wake('c', terms(100), None, 5 * MS).unwrap();
     queue.charge('a', 5 * MS);
     queue.charge('a', MS);
     assert_eq!(queue.block('a'), Some(6 * MS));
@@ -181,9 +185,9 @@ fn run_time_is_counted_once_when_a_wake_comes_in_between() {
 fn slices_follow_weights_within_their_bounds() {
     let slice = |mine: u32, other: u32| {
         let mut queue = RunQueue::with_capacity(2);
-        queue.wake(0, mine, None, 0).unwrap();
+        queue.wake(0, terms(mine), None, 0).unwrap();
         queue.pick(0);
-        queue.wake(1, other, None, 0).unwrap();
+        queue.wake(1, terms(other), None, 0).unwrap();
         queue.slice_ns()
     };
     assert_eq!(slice(100, 100), Some(6 * MS));
@@ -196,43 +200,42 @@ fn slices_follow_weights_within_their_bounds() {
 #[test]
 fn a_full_queue_says_so_and_never_grows() {
     let mut queue = RunQueue::with_capacity(2);
-    queue.wake(1, 100, None, 0).unwrap();
-    assert_eq!(queue.wake(1, 100, None, 0), Err(QueueError::Present));
+    queue.wake(1, terms(100), None, 0).unwrap();
+    assert_eq!(queue.wake(1, terms(100), None, 0), Err(QueueError::Present));
     queue.pick(0);
-    assert_eq!(queue.wake(1, 100, None, 0), Err(QueueError::Present));
-    queue.wake(2, 100, None, 0).unwrap();
-    assert_eq!(queue.wake(3, 100, None, 0), Err(QueueError::Full));
+    assert_eq!(queue.wake(1, terms(100), None, 0), Err(QueueError::Present));
+    queue.wake(2, terms(100), None, 0).unwrap();
+    assert_eq!(queue.wake(3, terms(100), None, 0), Err(QueueError::Full));
     let room = queue.waiting.capacity();
     for now in 0..100 {
         queue.pick(now);
     }
     assert_eq!(queue.waiting.capacity(), room);
-    assert_eq!(RunQueue::with_capacity(0).wake(1, 100, None, 0), Err(QueueError::Full));
+    assert_eq!(RunQueue::with_capacity(0).wake(1, terms(100), None, 0), Err(QueueError::Full));
 }
 
 #[test]
 fn load_and_membership_follow_every_change() {
     let mut queue = RunQueue::with_capacity(4);
-    queue.wake('a', 100, None, 0).unwrap();
+    queue.wake('a', terms(100), None, 0).unwrap();
     assert!(queue.alone() && queue.contains('a') && !queue.is_empty());
-    queue.wake('b', 250, None, 0).unwrap();
+    queue.wake('b', terms(250), None, 0).unwrap();
     assert_eq!((queue.load(), queue.len(), queue.alone()), (350, 2, false));
-    assert!(queue.set_weight('b', 50));
     assert_eq!(queue.pick(0).map(|picked| picked.key), Some('a'));
     assert_eq!(queue.current(), Some('a'));
     assert_eq!(queue.remove('a').map(|entity| entity.weight), Some(100));
-    assert_eq!((queue.load(), queue.current()), (50, None));
+    assert_eq!((queue.load(), queue.current()), (250, None));
     assert_eq!(queue.block('b'), Some(0));
     assert!(queue.is_empty());
     assert_eq!((queue.load(), queue.pick(0), queue.block('b')), (0, None, None));
-    assert!(!queue.put_back('a', 0) && !queue.set_weight('a', 1));
+    assert!(!queue.put_back('a', 0));
 }
 
 #[test]
 fn equals_run_in_the_order_they_came() {
     let mut queue = RunQueue::with_capacity(3);
     for key in ['a', 'b', 'c'] {
-        queue.wake(key, 100, None, 0).unwrap();
+        queue.wake(key, terms(100), None, 0).unwrap();
     }
     let mut order = Vec::new();
     for now in 0..6 {
@@ -246,8 +249,8 @@ fn equals_run_in_the_order_they_came() {
 #[test]
 fn waiting_time_is_reported_as_steal() {
     let mut queue = RunQueue::with_capacity(2);
-    queue.wake('a', 100, None, 0).unwrap();
-    queue.wake('b', 100, None, 0).unwrap();
+    queue.wake('a', terms(100), None, 0).unwrap();
+    queue.wake('b', terms(100), None, 0).unwrap();
     assert_eq!(queue.pick(MS).unwrap().waited_ns, MS);
     queue.charge('a', 6 * MS);
     assert_eq!(queue.pick(7 * MS).unwrap().waited_ns, 7 * MS);

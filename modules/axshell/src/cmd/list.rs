@@ -51,6 +51,7 @@ fn row(vm: &VmSummary) -> Vec<Field> {
         Field::new("vcpus", vm.vcpus),
         Field::size("memory", vm.memory_bytes),
         Field::new("cpu", Value::Share(vm.cpu_share_permille)),
+        Field::new("steal", Value::Share(vm.steal_permille)),
         Field::time("uptime", vm.uptime_ns),
         Field::new("exits/s", Value::Number(vm.exits_per_s)),
     ]

@@ -28,8 +28,8 @@ fn a_vm_lives_from_create_to_delete() {
     then(
         "vm list",
         0,
-        "ID  NAME   STATE    VCPUS  MEMORY  CPU    UPTIME  EXITS/S\n\
-         0   linux  running  2      512M    12.5%  4.2s    900\n",
+        "ID  NAME   STATE    VCPUS  MEMORY  CPU    STEAL  UPTIME  EXITS/S\n\
+         0   linux  running  2      512M    12.5%  4.0%   4.2s    900\n",
     );
     then("vm delete linux", 1, "error: linux is running; stop it first or use --force\n");
     then("vm stop linux", 0, "stopped linux: it powered off\n");

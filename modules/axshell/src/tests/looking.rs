@@ -91,7 +91,7 @@ fn json_is_one_value_also_for_several_vms_and_nothing_after_a_failure() {
     let other = "{\"name\":\"hello\",\"memory\":{\"ram_bytes\":536870912}}";
     let missing = "error: there is no VM \"nobody\"; see vm list\n";
     let vms = "[{\"id\":0,\"name\":\"linux\",\"state\":\"stopped\",\"vcpus\":2,\"memory_bytes\":536870912,\
-               \"cpu_permille\":null,\"uptime_ns\":null,\"exits_per_s\":null}]\n";
+               \"cpu_permille\":null,\"steal_permille\":null,\"uptime_ns\":null,\"exits_per_s\":null}]\n";
     assert_runs(
         &mut shell(),
         &[

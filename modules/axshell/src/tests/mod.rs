@@ -178,6 +178,7 @@ impl VmControl for Fake {
             memory_bytes: 512 << 20,
             uptime_ns: vm.running.then_some(4_200_000_000),
             cpu_share_permille: vm.running.then_some(125),
+            steal_permille: vm.running.then_some(40),
             exits_per_s: vm.running.then_some(900),
         };
         self.vms.iter().enumerate().map(summary).collect()

@@ -106,7 +106,9 @@ fn a_paused_vm_can_be_stopped() {
     bench.vm.pause().unwrap();
     bench.park(0);
     bench.park(1);
+    bench.port.unparked();
     bench.vm.shutdown(StopReason::Operator).unwrap();
+    assert_eq!(bench.port.unparked(), [0, 1], "parked, they would never learn of it");
     assert_eq!(bench.vm.departure(0), Departure::Ends);
     bench.retire_all();
     assert_eq!(bench.vm.state(), State::Stopped(StopReason::Operator));

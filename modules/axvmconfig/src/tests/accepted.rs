@@ -137,6 +137,14 @@ fn sizes_take_units() {
 }
 
 #[test]
+fn a_vm_may_have_its_cpus_alone() {
+    assert!(!vm_with("affinity = [1]").base.exclusive);
+    assert!(vm_with("affinity = [1]\nexclusive = true").base.exclusive);
+    assert!(vm_with("phys_cpu_sets = [2]\nexclusive = true").base.exclusive);
+    assert!(!vm_with("exclusive = false").base.exclusive);
+}
+
+#[test]
 fn affinity_is_a_list_for_all_or_one_for_each() {
     let all = vm_with("cpus = 2\naffinity = [0, 2]");
     assert_eq!(all.base.phys_cpu_sets, Some(vec![0b101, 0b101]));

@@ -131,6 +131,7 @@ fn values_out_of_range_are_refused() {
         ("id = -1", (4, 6), "id cannot be \"-1\"", "allowed: 0 to"),
         ("id = 0x1_0000_0000_0000_0000", (4, 6), "id cannot be \"10000000000000000\"", "0xffff_"),
         ("weight = 10001", (4, 10), "weight cannot be 10001", "allowed: 1 to 10000"),
+        ("exclusive = true", (4, 13), "exclusive without the CPUs", "affinity = [1]"),
         ("affinity = [64]", (4, 13), "affinity[0] cannot be 64", "allowed: 0 to 63"),
         ("affinity = []", (4, 12), "affinity names no CPU", "[0, 1]"),
         ("affinity = [[0]]\ncpus = 2", (4, 12), "affinity has 1 items for 2 vCPUs", "allowed: 2"),

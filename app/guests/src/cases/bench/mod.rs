@@ -4,7 +4,7 @@
 //! instruction. Nothing is printed while measuring.
 
 mod others;
-mod row;
+pub(super) mod row;
 
 use crate::board::Board;
 use crate::gic::{self, Bank};

@@ -4,7 +4,7 @@ use crate::{println, timer};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Measurements for one row.
-pub(super) const SAMPLES: usize = 256;
+pub(in crate::cases) const SAMPLES: usize = 256;
 
 static STRANGERS: AtomicU64 = AtomicU64::new(0);
 
@@ -19,7 +19,7 @@ pub(super) fn strangers() -> u64 {
 }
 
 /// A row's figures, in ticks.
-pub(super) struct Row {
+pub(in crate::cases) struct Row {
     name: &'static str,
     min: u64,
     median: u64,
@@ -29,7 +29,7 @@ pub(super) struct Row {
 
 impl Row {
     /// Takes the samples one by one from `sample`, in ticks.
-    pub(super) fn measure(name: &'static str, mut sample: impl FnMut() -> u64) -> Row {
+    pub(in crate::cases) fn measure(name: &'static str, mut sample: impl FnMut() -> u64) -> Row {
         let mut ticks: [u64; SAMPLES] = core::array::from_fn(|_| sample());
         ticks.sort_unstable();
         Row {
@@ -42,7 +42,7 @@ impl Row {
     }
 
     /// Prints it in nanoseconds.
-    pub(super) fn print(&self) {
+    pub(in crate::cases) fn print(&self) {
         let [min, median, mean, max] =
             [self.min, self.median, self.mean, self.max].map(timer::nanos);
         println!("BENCH {} min={min} median={median} mean={mean} max={max} ns", self.name);
