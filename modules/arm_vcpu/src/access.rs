@@ -105,10 +105,8 @@ impl Aarch64VCpu {
             return AxVCpuExitReason::Nothing;
         }
         // A translation that went away since: the guest tries again and faults by its own tables.
-        let access_flags =
-            if syndrome.is_write() { MappingFlags::WRITE } else { MappingFlags::READ };
         match self.translate(mrs!("ELR_EL2"), Translation::Read) {
-            Some(instruction) => AxVCpuExitReason::Undecoded { addr, instruction, access_flags },
+            Some(instruction) => AxVCpuExitReason::Undecoded { addr, instruction },
             None => AxVCpuExitReason::Nothing,
         }
     }

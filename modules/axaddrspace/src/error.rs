@@ -77,9 +77,7 @@ pub enum AddrSpaceError {
         /// Its size in bytes.
         size: usize,
     },
-    /// The host has no frame left.
-    ///
-    /// A mapping call took everything back; a copy into lazily populated memory may be done in part.
+    /// The host has no frame left; the mapping call gave back what it had taken.
     NoMemory {
         /// The guest address that could not be backed.
         gpa: GuestPhysAddr,

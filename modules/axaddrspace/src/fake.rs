@@ -2,11 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
 use core::cell::RefCell;
-use std::{
-    sync::{Arc, Mutex},
-    thread_local,
-    vec::Vec,
-};
+use std::{rc::Rc, thread_local, vec::Vec};
 
 use page_table_multiarch::PagingHandler;
 
@@ -32,16 +28,16 @@ pub(crate) enum Event {
     Free(usize, usize),
 }
 
-/// The fake host of the threads that adopted it.
+/// The fake host of the thread that made it.
 #[derive(Clone)]
-pub(crate) struct Machine(Arc<Inner>);
+pub(crate) struct Machine(Rc<Inner>);
 
 struct Inner {
     /// The address of host byte `RAM_BASE`, in the middle of `_memory`.
     first_byte: usize,
     _memory: Vec<u8>,
-    pool: Mutex<FramePool>,
-    events: Mutex<Vec<Event>>,
+    pool: RefCell<FramePool>,
+    events: RefCell<Vec<Event>>,
 }
 
 thread_local! {
@@ -55,38 +51,29 @@ impl Machine {
         let first_byte = memory.as_mut_ptr().expose_provenance().next_multiple_of(PAGE);
         let mut pool = FramePool::new();
         pool.donate(RAM_BASE.into(), size).unwrap();
-        let machine = Self(Arc::new(Inner {
+        let machine = Self(Rc::new(Inner {
             first_byte,
             _memory: memory,
-            pool: Mutex::new(pool),
-            events: Mutex::default(),
+            pool: RefCell::new(pool),
+            events: RefCell::default(),
         }));
-        machine.adopt();
+        CURRENT.set(Some(machine.clone()));
         machine
     }
 
-    /// Makes this thread use the machine.
-    pub(crate) fn adopt(&self) {
-        CURRENT.set(Some(self.clone()));
-    }
-
-    pub(crate) fn free_bytes(&self) -> usize {
-        self.0.pool.lock().unwrap().free_bytes()
-    }
-
     pub(crate) fn used_bytes(&self) -> usize {
-        let pool = self.0.pool.lock().unwrap();
+        let pool = self.0.pool.borrow_mut();
         pool.total_bytes() - pool.free_bytes()
     }
 
     /// Takes memory at a place of the test's choice.
     pub(crate) fn take(&self, base: usize, size: usize) {
-        self.0.pool.lock().unwrap().alloc_at(base.into(), size).unwrap();
+        self.0.pool.borrow_mut().alloc_at(base.into(), size).unwrap();
     }
 
     /// The calls since the last time.
     pub(crate) fn events(&self) -> Vec<Event> {
-        core::mem::take(&mut self.0.events.lock().unwrap())
+        self.0.events.take()
     }
 
     /// Overwrites host memory behind everybody's back.
@@ -102,7 +89,7 @@ impl Machine {
     }
 
     fn note(&self, event: Event) {
-        self.0.events.lock().unwrap().push(event);
+        self.0.events.borrow_mut().push(event);
     }
 }
 
@@ -115,13 +102,13 @@ fn current() -> Machine {
 
 impl PagingHandler for Fake {
     fn alloc_frames(num: usize, align: usize) -> Option<HostPhysAddr> {
-        current().0.pool.lock().unwrap().alloc(num * PAGE, align)
+        current().0.pool.borrow_mut().alloc(num * PAGE, align)
     }
 
     fn dealloc_frames(paddr: HostPhysAddr, num: usize) {
         let machine = current();
         machine.note(Event::Free(paddr.as_usize(), num * PAGE));
-        machine.0.pool.lock().unwrap().free(paddr, num * PAGE).unwrap();
+        machine.0.pool.borrow_mut().free(paddr, num * PAGE).unwrap();
     }
 
     fn phys_to_virt(paddr: HostPhysAddr) -> HostVirtAddr {

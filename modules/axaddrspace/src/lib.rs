@@ -38,6 +38,6 @@ pub use memory::GuestScalar;
 pub use page_table_entry::MappingFlags;
 pub use page_table_multiarch::{PageSize, PagingHandler};
 pub use pool::{FramePool, FreeRange, PoolError};
-pub use region::{Backing, Populate, Region};
+pub use region::{Backing, Region};
 pub use space::AddrSpace;
 pub use stage2::{IPA_BITS, START_LEVEL};

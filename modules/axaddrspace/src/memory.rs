@@ -8,11 +8,10 @@ mod tests;
 
 use crate::{
     AddrSpace, AddrSpaceError, GuestMemoryHal, GuestPhysAddr, HostPhysAddr, MappingFlags, raw,
-    stage2::PAGE,
 };
 
 /// An integer that guest memory is read and written as: little-endian, in one access.
-pub trait GuestScalar: Copy + Default + sealed::LittleEndian {}
+pub trait GuestScalar: Copy + sealed::LittleEndian {}
 
 mod sealed {
     /// Swapped on a big-endian machine only.
@@ -47,7 +46,7 @@ enum Purpose {
 }
 
 impl<H: GuestMemoryHal> AddrSpace<H> {
-    /// Copies guest memory at `gpa` into `out`. Lazy memory nobody has touched reads as zeros.
+    /// Copies guest memory at `gpa` into `out`.
     ///
     /// # Errors
     /// `NotMapped` or `NotRam` at the first address that is not the guest's memory; `out` is then untouched.
@@ -56,14 +55,11 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
         let mut at = gpa.as_usize();
         let mut rest = out;
         while !rest.is_empty() {
-            let (hpa, room) = self.place(at);
+            let (hpa, room) = self.place(at)?;
             let Some((part, later)) = rest.split_at_mut_checked(room.min(rest.len())) else {
                 return Ok(());
             };
-            match hpa {
-                Some(hpa) => raw::copy_from::<H>(hpa, part),
-                None => part.fill(0),
-            }
+            raw::copy_from::<H>(hpa, part);
             at = at.wrapping_add(part.len());
             rest = later;
         }
@@ -73,8 +69,7 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
     /// Copies `data` to guest memory at `gpa`, as a device would: read-only memory is refused.
     ///
     /// # Errors
-    /// `NotMapped`, `NotRam` or `ReadOnly` at the first such address, with nothing written; `NoMemory`
-    /// if lazy memory cannot be backed, with part of it written.
+    /// `NotMapped`, `NotRam` or `ReadOnly` at the first such address; nothing is written then.
     pub fn write(&self, gpa: GuestPhysAddr, data: &[u8]) -> Result<(), AddrSpaceError> {
         self.copy_in(gpa, data, Purpose::Write)
     }
@@ -98,12 +93,12 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
             let mut at = region.base.as_usize();
             let end = at.saturating_add(region.size);
             while at < end {
-                let (hpa, room) = self.place(at);
-                let len = room.min(end - at);
-                if let Some(hpa) = hpa {
-                    H::publish(hpa, len);
-                }
-                at = at.saturating_add(len.max(1));
+                let Ok((hpa, room)) = self.place(at) else {
+                    break;
+                };
+                let len = room.min(end.saturating_sub(at));
+                H::publish(hpa, len);
+                at = at.saturating_add(len);
             }
         }
     }
@@ -114,10 +109,8 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
     /// `MisalignedValue`, and what [`Self::read`] gives.
     pub fn read_of<T: GuestScalar>(&self, gpa: GuestPhysAddr) -> Result<T, AddrSpaceError> {
         self.check_value(gpa, size_of::<T>(), Purpose::Read)?;
-        Ok(match self.place(gpa.as_usize()) {
-            (Some(hpa), _) => raw::read_value::<H, T>(hpa).little_endian(),
-            (None, _) => T::default(),
-        })
+        let (hpa, _) = self.place(gpa.as_usize())?;
+        Ok(raw::read_value::<H, T>(hpa).little_endian())
     }
 
     /// Writes `value` at `gpa` in one access.
@@ -130,7 +123,7 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
         value: T,
     ) -> Result<(), AddrSpaceError> {
         self.check_value(gpa, size_of::<T>(), Purpose::Write)?;
-        let (hpa, _) = self.backed_place(gpa.as_usize())?;
+        let (hpa, _) = self.place(gpa.as_usize())?;
         raw::write_value::<H, T>(hpa, value.little_endian());
         Ok(())
     }
@@ -145,7 +138,7 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
         let mut at = gpa.as_usize();
         let mut rest = data;
         while !rest.is_empty() {
-            let (hpa, room) = self.backed_place(at)?;
+            let (hpa, room) = self.place(at)?;
             let Some((part, later)) = rest.split_at_checked(room.min(rest.len())) else {
                 return Ok(());
             };
@@ -198,27 +191,13 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
         Ok(())
     }
 
-    /// Where checked address `at` is, if it has memory, and how many bytes follow in one piece.
-    fn place(&self, at: usize) -> (Option<HostPhysAddr>, usize) {
-        match self.translate(GuestPhysAddr::from_usize(at)) {
-            Some((hpa, _, size)) => {
-                (Some(hpa), usize::from(size).wrapping_sub(size.align_offset(at)))
-            }
-            None => (None, PAGE.wrapping_sub(at % PAGE)),
-        }
-    }
-
-    /// The same, giving lazy memory its frame first.
-    fn backed_place(&self, at: usize) -> Result<(HostPhysAddr, usize), AddrSpaceError> {
+    /// Where address `at`, which was checked, is in host memory, and how many bytes follow in one piece.
+    fn place(&self, at: usize) -> Result<(HostPhysAddr, usize), AddrSpaceError> {
         let gpa = GuestPhysAddr::from_usize(at);
-        if let (Some(hpa), room) = self.place(at) {
-            return Ok((hpa, room));
-        }
-        let region = self.regions.find(at).ok_or(AddrSpaceError::NotMapped { gpa })?;
-        self.populate(at, region)?;
-        match self.place(at) {
-            (Some(hpa), room) => Ok((hpa, room)),
-            (None, _) => Err(AddrSpaceError::NotMapped { gpa }),
-        }
+        // Every region is mapped as a whole.
+        let (leaf, level) = self.leaf(at).ok_or(AddrSpaceError::NotMapped { gpa })?;
+        let offset = level.offset_of(at);
+        let hpa = HostPhysAddr::from_usize(leaf.output().as_usize() | offset);
+        Ok((hpa, level.size().wrapping_sub(offset)))
     }
 }

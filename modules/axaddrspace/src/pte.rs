@@ -55,6 +55,11 @@ impl Level {
         }
     }
 
+    /// How far `at` is behind the start of the entry that maps it.
+    pub(crate) const fn offset_of(self, at: usize) -> usize {
+        at & self.size().wrapping_sub(1)
+    }
+
     /// The level below, of smaller entries.
     pub(crate) const fn below(self) -> Option<Self> {
         match self {

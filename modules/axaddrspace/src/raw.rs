@@ -43,21 +43,6 @@ pub(crate) fn store<H: PagingHandler>(table: HostPhysAddr, index: usize, value: 
     entry.store(value.0, Ordering::Release);
 }
 
-/// Writes entry `index` of `table` if it is empty; otherwise gives what is there instead.
-pub(crate) fn store_if_empty<H: PagingHandler>(
-    table: HostPhysAddr,
-    index: usize,
-    value: Descriptor,
-) -> Result<(), Descriptor> {
-    // SAFETY: as in `load`.
-    let entry = unsafe { AtomicU64::from_ptr(entry::<H>(table, index)) };
-    let empty = Descriptor::EMPTY.0;
-    entry
-        .compare_exchange(empty, value.0, Ordering::AcqRel, Ordering::Acquire)
-        .map(|_| ())
-        .map_err(Descriptor)
-}
-
 /// Waits until the MMU's walks on all CPUs see the entries written so far.
 pub(crate) fn complete_table_writes() {
     // SAFETY: a barrier touches neither memory nor registers.

@@ -4,15 +4,6 @@ use alloc::vec::Vec;
 
 use crate::{GuestPhysAddr, HostPhysAddr, MappingFlags};
 
-/// When allocated memory gets its frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Populate {
-    /// At once: no fault, no later shortage.
-    Now,
-    /// At the first access, in 2 MiB blocks where they fit.
-    Lazily,
-}
-
 /// Where the memory of a region comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backing {
@@ -22,10 +13,7 @@ pub enum Backing {
         hpa: HostPhysAddr,
     },
     /// Frames allocated for this region.
-    Allocated {
-        /// When they are allocated.
-        populate: Populate,
-    },
+    Allocated,
 }
 
 /// A range of guest-physical memory with one meaning.
@@ -55,7 +43,7 @@ impl Region {
             Backing::Linear { hpa } => Backing::Linear {
                 hpa: HostPhysAddr::from_usize(hpa.as_usize().saturating_add(skipped)),
             },
-            Backing::Allocated { populate } => Backing::Allocated { populate },
+            Backing::Allocated => Backing::Allocated,
         };
         Self {
             base: GuestPhysAddr::from_usize(start),

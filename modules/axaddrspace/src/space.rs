@@ -8,8 +8,8 @@ use core::ops::Range;
 use crate::{
     AddrSpaceError, GuestMemoryHal, GuestPhysAddr, HostPhysAddr, MappingFlags, PageSize,
     pte::{Descriptor, Level, Owner},
-    region::{Backing, Populate, Region, Regions},
-    stage2::{Found, IPA_BITS, InstallError, PAGE, Stage2, release_block, zeroed_block},
+    region::{Backing, Region, Regions},
+    stage2::{IPA_BITS, InstallError, PAGE, Stage2, release_block, zeroed_block},
 };
 
 /// What the guest can be allowed to do.
@@ -20,9 +20,9 @@ const HPA_END: usize = 1 << 48;
 
 /// A guest-physical address space.
 ///
-/// The map changes only through `&mut self`; everything with `&self`, populating lazy memory
-/// included, may run on any number of CPUs at once and takes no lock. Dropping it zeroes and gives
-/// back all it allocated; by then no vCPU may be loaded with its tables.
+/// The map changes only through `&mut self`, and memory is behind all of it from the start: a guest's
+/// access never takes any. Everything with `&self` may run on any number of CPUs at once, and takes no
+/// lock. Dropping it zeroes and gives back all it allocated; by then no vCPU may be loaded with its tables.
 pub struct AddrSpace<H: GuestMemoryHal> {
     base: usize,
     end: usize,
@@ -75,10 +75,8 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
         self.commit(result, range, Region { base: gpa, size, flags, backing })
     }
 
-    /// Maps `[gpa, gpa + size)` to zeroed host memory allocated for it, anywhere.
-    ///
-    /// Now: in the biggest naturally aligned blocks (1 GiB, 2 MiB, 4 KiB) the host has. Lazily: in
-    /// 2 MiB blocks, or 4 KiB pages where those do not fit, as the guest or the host first touches them.
+    /// Maps `[gpa, gpa + size)` to zeroed host memory allocated for it, anywhere, in the biggest
+    /// naturally aligned blocks (1 GiB, 2 MiB, 4 KiB) the host has.
     ///
     /// # Errors
     /// `Misaligned` (4 KiB), `Empty`, `OutOfRange`, `BadFlags` (no access allowed, or `DEVICE`),
@@ -88,17 +86,13 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
         gpa: GuestPhysAddr,
         size: usize,
         flags: MappingFlags,
-        populate: Populate,
     ) -> Result<(), AddrSpaceError> {
-        let region = Region { base: gpa, size, flags, backing: Backing::Allocated { populate } };
+        let region = Region { base: gpa, size, flags, backing: Backing::Allocated };
         if flags.contains(MappingFlags::DEVICE) {
             return Err(AddrSpaceError::BadFlags { gpa, flags });
         }
         let range = self.admit(region)?;
-        let result = match populate {
-            Populate::Now => self.fill_allocated(&range, flags),
-            Populate::Lazily => Ok(()),
-        };
+        let result = self.fill_allocated(&range, flags);
         self.commit(result, range, region)
     }
 
@@ -124,37 +118,22 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
         Ok(())
     }
 
-    /// What `gpa` is translated to right now: the host address, the flags, and the size of the block
-    /// it lies in. `None` where nothing is mapped, or not populated yet.
+    /// What `gpa` is translated to: the host address, the flags, and the size of the block it lies in.
+    /// `None` where nothing is mapped.
     pub fn translate(&self, gpa: GuestPhysAddr) -> Option<(HostPhysAddr, MappingFlags, PageSize)> {
-        if !(self.base..self.end).contains(&gpa.as_usize()) {
-            return None;
-        }
-        match self.tables.find(gpa.as_usize()) {
-            Found::Leaf(leaf, level) => {
-                let size = match level {
-                    Level::One => PageSize::Size1G,
-                    Level::Two => PageSize::Size2M,
-                    Level::Three => PageSize::Size4K,
-                };
-                let hpa = leaf.output().as_usize() | size.align_offset(gpa.as_usize());
-                Some((HostPhysAddr::from_usize(hpa), leaf.flags(), size))
-            }
-            Found::Hole(_) => None,
-        }
+        let (leaf, level) = self.leaf(gpa.as_usize())?;
+        let hpa = leaf.output().as_usize() | level.offset_of(gpa.as_usize());
+        let size = match level {
+            Level::One => PageSize::Size1G,
+            Level::Two => PageSize::Size2M,
+            Level::Three => PageSize::Size4K,
+        };
+        Some((HostPhysAddr::from_usize(hpa), leaf.flags(), size))
     }
 
-    /// Answers a stage-2 fault of a guest that wanted `access` at `gpa`.
-    ///
-    /// `true`: the region allows it and memory is there now (populated by this call, by another CPU
-    /// meanwhile, or all along if the fault came of a stale TLB entry): let the guest try again.
-    /// `false`: the guest may not do this, or the host has no memory left.
-    pub fn handle_page_fault(&self, gpa: GuestPhysAddr, access: MappingFlags) -> bool {
-        let Some(region) = self.regions.find(gpa.as_usize()) else {
-            return false;
-        };
-        region.flags.contains(access.intersection(ACCESS))
-            && self.populate(gpa.as_usize(), region).is_ok()
+    /// The block or page that maps `at`.
+    pub(crate) fn leaf(&self, at: usize) -> Option<(Descriptor, Level)> {
+        (self.base..self.end).contains(&at).then(|| self.tables.find(at)).flatten()
     }
 
     /// The regions, from the lowest.
@@ -170,50 +149,6 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
     /// How many 4 KiB frames are used for tables, the root included.
     pub fn table_frames(&self) -> usize {
         self.tables.table_frames()
-    }
-
-    /// Makes sure `at`, an address of `region`, has memory behind it.
-    pub(crate) fn populate(&self, at: usize, region: &Region) -> Result<(), AddrSpaceError> {
-        let hole = match self.tables.find(at) {
-            Found::Leaf(..) => return Ok(()),
-            Found::Hole(level) => level,
-        };
-        match region.backing {
-            Backing::Allocated { populate: Populate::Lazily } => {}
-            // Mapped as a whole from the start, so a hole cannot be; if it is, it stays one.
-            Backing::Allocated { populate: Populate::Now } | Backing::Linear { .. } => {
-                return Err(AddrSpaceError::NotMapped { gpa: GuestPhysAddr::from_usize(at) });
-            }
-        }
-        // Never 1 GiB: to zero that much inside one fault would take too long.
-        for level in [Level::Two, Level::Three] {
-            let block = at & !level.size().wrapping_sub(1);
-            let fits = level >= hole
-                && block >= region.base.as_usize()
-                && block.saturating_add(level.size()) <= region.end();
-            if fits && self.populate_block(block, level, region.flags) {
-                return Ok(());
-            }
-        }
-        match self.tables.find(at) {
-            Found::Leaf(..) => Ok(()),
-            Found::Hole(_) => Err(AddrSpaceError::NoMemory { gpa: GuestPhysAddr::from_usize(at) }),
-        }
-    }
-
-    /// Whether the block at `at` could be allocated and was still wanted.
-    fn populate_block(&self, at: usize, level: Level, flags: MappingFlags) -> bool {
-        let Some(hpa) = zeroed_block::<H>(level) else {
-            return false;
-        };
-        let leaf = Descriptor::leaf(level, hpa, flags, Owner::Mapping);
-        let installed = self.tables.install(at, level, leaf).is_ok();
-        self.tables.complete();
-        if !installed {
-            // Another CPU was faster, or there is no frame for a table: nobody has seen this block.
-            H::dealloc_frames(hpa, level.size() / PAGE);
-        }
-        installed
     }
 
     /// Checks everything about a new region that does not depend on its backing.
@@ -253,7 +188,7 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
     }
 
     fn fill_linear(
-        &self,
+        &mut self,
         range: &Range<usize>,
         hpa: usize,
         flags: MappingFlags,
@@ -270,7 +205,7 @@ impl<H: GuestMemoryHal> AddrSpace<H> {
     }
 
     fn fill_allocated(
-        &self,
+        &mut self,
         range: &Range<usize>,
         flags: MappingFlags,
     ) -> Result<(), AddrSpaceError> {

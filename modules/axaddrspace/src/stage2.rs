@@ -5,16 +5,12 @@
 //! were; it cannot split a block; it asserts when part of one is unmapped; and it links a new table
 //! with a plain store, which a table walk on another CPU may see before the zeros in that table.
 //!
-//! Two rules keep this sound while vCPUs run. With `&self` entries only ever go from empty to
-//! valid, by compare-and-swap, so that any number of CPUs may populate at once. With `&mut self`
-//! entries are taken away in three steps: *retire* (clear the valid bit, keep the address),
-//! invalidate the TLBs, *reclaim* (give the memory back, clear the rest).
+//! The tables change only through `&mut self`, but the MMUs of other CPUs may walk them meanwhile. An
+//! entry goes from empty to valid in one store, after what it points to is there. It is taken away in
+//! three steps: *retire* (clear the valid bit, keep the address), invalidate the TLBs, *reclaim* (give
+//! the memory back, clear the rest).
 
-use core::{
-    marker::PhantomData,
-    ops::Range,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use core::{marker::PhantomData, ops::Range};
 
 use crate::{
     GuestMemoryHal, GuestPhysAddr, HostPhysAddr,
@@ -39,19 +35,10 @@ pub(crate) enum InstallError {
     Occupied,
 }
 
-/// What a walk arrived at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// A block or page of this level.
-    Leaf(Descriptor, Level),
-    /// Nothing; the first empty entry was at this level.
-    Hole(Level),
-}
-
 /// The tables of one address space; dropping them gives back everything they own.
 pub(crate) struct Stage2<H: GuestMemoryHal> {
     root: HostPhysAddr,
-    tables: AtomicUsize,
+    tables: usize,
     hal: PhantomData<fn() -> H>,
 }
 
@@ -59,7 +46,7 @@ impl<H: GuestMemoryHal> Stage2<H> {
     /// An empty root table, or `None` without a frame for it.
     pub(crate) fn new() -> Option<Self> {
         let root = zeroed_table::<H>()?;
-        Some(Self { root, tables: AtomicUsize::new(1), hal: PhantomData })
+        Some(Self { root, tables: 1, hal: PhantomData })
     }
 
     /// The root table's frame.
@@ -69,26 +56,26 @@ impl<H: GuestMemoryHal> Stage2<H> {
 
     /// How many frames are tables, the root included.
     pub(crate) fn table_frames(&self) -> usize {
-        self.tables.load(Ordering::Relaxed)
+        self.tables
     }
 
-    /// Walks to the entry that decides about `at`.
-    pub(crate) fn find(&self, at: usize) -> Found {
+    /// The block or page that maps `at`, and its level.
+    pub(crate) fn find(&self, at: usize) -> Option<(Descriptor, Level)> {
         let mut table = self.root;
         for level in Level::ALL {
             let entry = raw::load::<H>(table, index(at, level));
             match entry.kind(level) {
                 Kind::Table => table = entry.output(),
-                Kind::Leaf => return Found::Leaf(entry, level),
-                Kind::Empty | Kind::RetiredTable | Kind::RetiredLeaf => return Found::Hole(level),
+                Kind::Leaf => return Some((entry, level)),
+                Kind::Empty | Kind::RetiredTable | Kind::RetiredLeaf => return None,
             }
         }
-        Found::Hole(Level::Three)
+        None
     }
 
     /// Writes `leaf` as the entry of `level` for `at`, adding tables above it.
     pub(crate) fn install(
-        &self,
+        &mut self,
         at: usize,
         level: Level,
         leaf: Descriptor,
@@ -99,7 +86,11 @@ impl<H: GuestMemoryHal> Stage2<H> {
             table = self.table_below(table, index(at, reached), reached)?;
             reached = reached.below().unwrap_or(level);
         }
-        raw::store_if_empty::<H>(table, index(at, level), leaf).map_err(|_| InstallError::Occupied)
+        if raw::load::<H>(table, index(at, level)) != Descriptor::EMPTY {
+            return Err(InstallError::Occupied);
+        }
+        raw::store::<H>(table, index(at, level), leaf);
+        Ok(())
     }
 
     /// Waits until every table walk finds what [`Self::install`] wrote.
@@ -109,30 +100,21 @@ impl<H: GuestMemoryHal> Stage2<H> {
 
     /// The table behind entry `index` of `table`, made if there is none.
     fn table_below(
-        &self,
+        &mut self,
         table: HostPhysAddr,
         index: usize,
         level: Level,
     ) -> Result<HostPhysAddr, InstallError> {
-        let mut entry = raw::load::<H>(table, index);
-        if entry == Descriptor::EMPTY {
-            let frame = zeroed_table::<H>().ok_or(InstallError::NoMemory)?;
-            match raw::store_if_empty::<H>(table, index, Descriptor::table(frame)) {
-                Ok(()) => {
-                    self.tables.fetch_add(1, Ordering::Relaxed);
-                    return Ok(frame);
-                }
-                Err(winner) => {
-                    H::dealloc_frame(frame);
-                    entry = winner;
-                }
-            }
-        }
+        let entry = raw::load::<H>(table, index);
         match entry.kind(level) {
             Kind::Table => Ok(entry.output()),
-            Kind::Empty | Kind::Leaf | Kind::RetiredTable | Kind::RetiredLeaf => {
-                Err(InstallError::Occupied)
+            Kind::Empty => {
+                let frame = zeroed_table::<H>().ok_or(InstallError::NoMemory)?;
+                raw::store::<H>(table, index, Descriptor::table(frame));
+                self.tables = self.tables.wrapping_add(1);
+                Ok(frame)
             }
+            Kind::Leaf | Kind::RetiredTable | Kind::RetiredLeaf => Err(InstallError::Occupied),
         }
     }
 
@@ -160,7 +142,7 @@ impl<H: GuestMemoryHal> Stage2<H> {
     /// A new table that maps what `block` maps, in entries of level `below`.
     fn parts(&mut self, block: Descriptor, below: Level) -> Result<HostPhysAddr, InstallError> {
         let table = H::alloc_frame().ok_or(InstallError::NoMemory)?;
-        self.tables.fetch_add(1, Ordering::Relaxed);
+        self.tables = self.tables.wrapping_add(1);
         for index in 0..ENTRIES {
             let part = block.part(below, index.wrapping_mul(below.size()));
             raw::store::<H>(table, index, part);
@@ -171,7 +153,7 @@ impl<H: GuestMemoryHal> Stage2<H> {
     /// Break-before-make of the entry of `level` for `at`.
     fn replace(&mut self, table: HostPhysAddr, at: usize, level: Level, new: Descriptor) {
         let size = level.size();
-        let block = GuestPhysAddr::from_usize(at & !size.wrapping_sub(1));
+        let block = GuestPhysAddr::from_usize(at.wrapping_sub(level.offset_of(at)));
         raw::store::<H>(table, index(at, level), Descriptor::EMPTY);
         raw::complete_table_writes();
         H::invalidate_stage2(self.root, block, size);
@@ -191,7 +173,7 @@ impl<H: GuestMemoryHal> Stage2<H> {
     /// Gives back what [`Self::retire`] made invalid within `range`; owned memory is zeroed first.
     pub(crate) fn reclaim(&mut self, range: &Range<usize>) {
         let freed = reclaim_table::<H>(self.root, Level::One, 0, range);
-        self.tables.fetch_sub(freed, Ordering::Relaxed);
+        self.tables = self.tables.wrapping_sub(freed);
     }
 }
 

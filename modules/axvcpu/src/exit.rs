@@ -92,8 +92,6 @@ pub enum AxVCpuExitReason {
         addr: GuestPhysAddr,
         /// Where the instruction stands.
         instruction: GuestPhysAddr,
-        /// What the access needed.
-        access_flags: MappingFlags,
     },
     /// An access that stage 2 refused and that no device access can be made of.
     NestedPageFault {

@@ -66,15 +66,18 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
                 cpu.finish();
                 self.wait(cpu, vcpu)
             }
-            AxVCpuExitReason::Undecoded { addr, instruction, access_flags } => {
+            AxVCpuExitReason::Undecoded { addr, instruction } => {
                 if self.machine.bus.find(addr).is_none() {
-                    self.no_device(cpu, addr, access_flags);
+                    no_device(cpu);
                     return RESUME;
                 }
                 self.decode(cpu, vcpu, instruction)
             }
-            AxVCpuExitReason::NestedPageFault { addr, access_flags } => {
-                self.page_fault(cpu, addr, access_flags);
+            // All memory is mapped from the start: there is none, or it may not be used so.
+            AxVCpuExitReason::NestedPageFault { access_flags, .. } => {
+                let fetch = access_flags.contains(MappingFlags::EXECUTE);
+                let fault = if fetch { GuestFault::PrefetchAbort } else { GuestFault::DataAbort };
+                cpu.inject_fault(fault);
                 RESUME
             }
             AxVCpuExitReason::Fault(fault) => {
@@ -106,7 +109,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     ) {
         let Load { width, reg, reg_width, signed_ext } = load;
         let Some(value) = self.machine.bus.read(near, addr, width, vcpu) else {
-            return self.no_device(cpu, addr, MappingFlags::READ);
+            return no_device(cpu);
         };
         cpu.set_gpr(reg, extend(value, width, reg_width, signed_ext));
         cpu.finish();
@@ -123,7 +126,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         data: u64,
     ) {
         if self.machine.bus.write(near, addr, width, data, vcpu).is_none() {
-            return self.no_device(cpu, addr, MappingFlags::WRITE);
+            return no_device(cpu);
         }
         cpu.finish();
     }
@@ -195,21 +198,6 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
             }
         }
         RESUME
-    }
-
-    /// Nobody's address: memory not there yet, or an external abort as on a board.
-    #[cold]
-    #[inline(never)]
-    fn no_device(&self, cpu: &mut A, addr: GuestPhysAddr, access: MappingFlags) {
-        self.page_fault(cpu, addr, access);
-    }
-
-    fn page_fault(&self, cpu: &mut A, addr: GuestPhysAddr, access: MappingFlags) {
-        if !self.machine.space.handle_page_fault(addr, access) {
-            let fetch = access.contains(MappingFlags::EXECUTE);
-            let fault = if fetch { GuestFault::PrefetchAbort } else { GuestFault::DataAbort };
-            cpu.inject_fault(fault);
-        }
     }
 
     /// An access to a device that only its instruction word describes.
@@ -356,6 +344,13 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     pub fn must_leave(&self, vcpu: usize) -> bool {
         self.vcpus.get(vcpu).is_some_and(|seat| seat.leave.load(Ordering::Acquire))
     }
+}
+
+/// Nobody's address: an external abort, as on a board.
+#[cold]
+#[inline(never)]
+fn no_device<A: GuestCpu>(cpu: &mut A) {
+    cpu.inject_fault(GuestFault::DataAbort);
 }
 
 fn complete<C: CpuInterface>(taken: u32) {

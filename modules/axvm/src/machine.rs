@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use arm_vcpu::gic::v2::CPU_INTERFACE_BYTES;
 use arm_vgic::{DISTRIBUTOR_WINDOW, GICV2_DISTRIBUTOR_WINDOW, Vgic, VgicConfig, VgicError};
-use axaddrspace::{AddrSpace, GuestMemoryHal, GuestPhysAddr, HostPhysAddr, MappingFlags, Populate};
+use axaddrspace::{AddrSpace, GuestMemoryHal, GuestPhysAddr, HostPhysAddr, MappingFlags};
 use axdevice::{Access, Bus, BusBuilder, Device, Pl011, Pl061, Watchdog};
 use axvmconfig::{
     AxVMCrateConfig, ChannelAccess, EmulatedDeviceConfig, EmulatedDeviceType, GicVersion,
@@ -317,7 +317,7 @@ fn map_region<H: AxVMHal>(
     let hpa = HostPhysAddr::from_usize(region.gpa);
     let flags = MappingFlags::from_bits_truncate(region.flags.bits());
     match region.map_type {
-        MapType::Alloc => space.map_alloc(gpa, region.size, flags, Populate::Now)?,
+        MapType::Alloc => space.map_alloc(gpa, region.size, flags)?,
         MapType::Identical => {
             identical.push(TakenAt::new(hpa, region.size)?);
             space.map_linear(gpa, hpa, region.size, flags)?;

@@ -17,7 +17,7 @@ pub enum ExitKind {
     Interrupt,
     /// The guest waits for an interrupt.
     Wait,
-    /// A fault that the guest takes, or memory that was not there yet.
+    /// A fault that the guest takes.
     Fault,
     /// Anything else.
     Other,

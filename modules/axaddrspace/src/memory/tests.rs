@@ -6,34 +6,31 @@ use std::{vec, vec::Vec};
 use axerrno::AxError;
 
 use super::*;
-use crate::{
-    Populate,
-    fake::{Event, Fake, Machine, RAM_BASE, Random},
-};
+use crate::fake::{Event, Fake, Machine, RAM_BASE, Random};
+use crate::stage2::PAGE;
 
 const MIB_2: usize = 1 << 21;
 const BASE: usize = 0x4000_0000;
 const DEVICE: usize = 0x900_0000;
 const ROM: usize = 0x800_0000;
-const LAZY: usize = BASE + 4 * MIB_2;
 const RW: MappingFlags = MappingFlags::READ.union(MappingFlags::WRITE);
 
 fn gpa(address: usize) -> GuestPhysAddr {
     address.into()
 }
 
-/// RAM of three regions without a gap from `BASE` to `LAZY` + 2 MiB, a read-only page, a device.
+/// RAM of four regions without a gap from `BASE` to `BASE` + 10 MiB, a read-only page, a device.
 fn guest() -> (Machine, AddrSpace<Fake>) {
     let machine = Machine::new(16 * MIB_2);
     machine.take(RAM_BASE + 15 * MIB_2, MIB_2);
     machine.scribble(RAM_BASE + 15 * MIB_2, MIB_2, 0);
     let mut space = AddrSpace::new_empty(gpa(0), 1 << 39).unwrap();
-    space.map_alloc(gpa(BASE), 3 * MIB_2 - PAGE, RW, Populate::Now).unwrap();
+    space.map_alloc(gpa(BASE), 3 * MIB_2 - PAGE, RW).unwrap();
     let linear = (RAM_BASE + 15 * MIB_2).into();
     space.map_linear(gpa(BASE + 3 * MIB_2 - PAGE), linear, MIB_2, RW).unwrap();
-    space.map_alloc(gpa(BASE + 4 * MIB_2 - PAGE), PAGE, RW, Populate::Now).unwrap();
-    space.map_alloc(gpa(LAZY), MIB_2, RW, Populate::Lazily).unwrap();
-    space.map_alloc(gpa(ROM), PAGE, MappingFlags::READ, Populate::Now).unwrap();
+    space.map_alloc(gpa(BASE + 4 * MIB_2 - PAGE), PAGE, RW).unwrap();
+    space.map_alloc(gpa(BASE + 4 * MIB_2), MIB_2, RW).unwrap();
+    space.map_alloc(gpa(ROM), PAGE, MappingFlags::READ).unwrap();
     space.map_linear(gpa(DEVICE), 0.into(), PAGE, RW | MappingFlags::DEVICE).unwrap();
     machine.events();
     (machine, space)
@@ -63,19 +60,6 @@ fn copies_cross_pages_blocks_and_regions() {
     let mut all = vec![0xee; size];
     space.read(gpa(BASE), &mut all).unwrap();
     assert!(all == model);
-}
-
-#[test]
-fn untouched_lazy_memory_reads_as_zeros_and_stays_untouched() {
-    let (machine, space) = guest();
-    let used = machine.used_bytes();
-    let mut out = [1; 5000];
-    space.read(gpa(LAZY + 100), &mut out).unwrap();
-    assert_eq!(out, [0; 5000]);
-    assert_eq!(machine.used_bytes(), used);
-    space.write_of(gpa(LAZY + 8), 0x1122_3344_5566_7788u64).unwrap();
-    assert_eq!(space.read_of::<u32>(gpa(LAZY + 12)), Ok(0x1122_3344));
-    assert_eq!(machine.used_bytes() - used, MIB_2);
 }
 
 #[test]
@@ -165,19 +149,4 @@ fn an_image_is_published_byte_for_byte() {
     assert_eq!(published, 0x1018);
     space.write(gpa(start), &[0; 0x1018]).unwrap();
     assert_eq!(machine.events(), []);
-}
-
-#[test]
-fn a_copy_into_lazy_memory_fails_when_the_host_is_full() {
-    let (machine, space) = guest();
-    let mut taken = 0;
-    while machine.free_bytes() > 0 {
-        let _ = <Fake as crate::PagingHandler>::alloc_frame().unwrap();
-        taken += 1;
-    }
-    assert!(taken > 0);
-    let refused = AddrSpaceError::NoMemory { gpa: gpa(LAZY) };
-    assert_eq!(space.write(gpa(LAZY - 4), &[1; 8]), Err(refused));
-    assert_eq!(space.read_of::<u32>(gpa(LAZY - 4)), Ok(0x0101_0101));
-    assert_eq!(space.read_of::<u32>(gpa(LAZY)), Ok(0));
 }

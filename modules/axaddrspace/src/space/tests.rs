@@ -1,8 +1,7 @@
-//! Mapping, splitting, faulting and giving back, on a host made of heap.
+//! Mapping, splitting and giving back, on a host made of heap.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
-use core::sync::atomic::{AtomicUsize, Ordering};
-use std::{collections::BTreeMap, string::ToString, thread, vec::Vec};
+use std::{collections::BTreeMap, string::ToString, vec::Vec};
 
 use axerrno::AxError;
 
@@ -70,7 +69,7 @@ fn blocks_need_both_addresses_aligned() {
 fn allocated_memory_comes_in_the_biggest_blocks_and_goes_back() {
     let machine = Machine::new(GIB + 4 * MIB_2);
     let mut space = space();
-    space.map_alloc(gpa(BASE), GIB + MIB_2 + PAGE, RWX, Populate::Now).unwrap();
+    space.map_alloc(gpa(BASE), GIB + MIB_2 + PAGE, RWX).unwrap();
     assert_eq!(page_size(&space, BASE), Some(PageSize::Size1G));
     assert_eq!(page_size(&space, BASE + GIB), Some(PageSize::Size2M));
     assert_eq!(page_size(&space, BASE + GIB + MIB_2), Some(PageSize::Size4K));
@@ -87,7 +86,7 @@ fn smaller_blocks_serve_where_bigger_ones_are_not_free() {
         machine.take(RAM_BASE + block * MIB_2, PAGE);
     }
     let mut space = space();
-    space.map_alloc(gpa(BASE), MIB_2, RW, Populate::Now).unwrap();
+    space.map_alloc(gpa(BASE), MIB_2, RW).unwrap();
     assert_eq!(page_size(&space, BASE), Some(PageSize::Size4K));
     drop(space);
     assert_eq!(machine.used_bytes(), 4 * PAGE);
@@ -98,9 +97,8 @@ fn memory_is_zero_before_a_guest_sees_it_and_after_it_is_gone() {
     let machine = Machine::new(4 * MIB_2);
     machine.scribble(RAM_BASE, 4 * MIB_2, 0xa5);
     let mut space = space();
-    space.map_alloc(gpa(BASE), MIB_2 + PAGE, RW, Populate::Now).unwrap();
-    space.map_alloc(gpa(GIB * 2), PAGE, RW, Populate::Lazily).unwrap();
-    assert!(space.handle_page_fault(gpa(GIB * 2), MappingFlags::READ));
+    space.map_alloc(gpa(BASE), MIB_2 + PAGE, RW).unwrap();
+    space.map_alloc(gpa(GIB * 2), PAGE, RW).unwrap();
     let blocks = [(BASE, MIB_2), (BASE + MIB_2, PAGE), (GIB * 2, PAGE)]
         .map(|(at, size)| (host(&space, at).unwrap(), size));
     for (base, size) in blocks {
@@ -118,7 +116,7 @@ fn memory_is_zero_before_a_guest_sees_it_and_after_it_is_gone() {
 fn memory_is_freed_only_after_the_tlbs_forgot_it() {
     let machine = Machine::new(4 * MIB_2);
     let mut space = space();
-    space.map_alloc(gpa(BASE), MIB_2, RW, Populate::Now).unwrap();
+    space.map_alloc(gpa(BASE), MIB_2, RW).unwrap();
     let block = host(&space, BASE).unwrap();
     machine.events();
     space.unmap(gpa(BASE), MIB_2).unwrap();
@@ -146,7 +144,7 @@ fn a_linear_mapping_never_touches_the_memory_behind_it() {
 fn a_block_is_split_where_part_of_it_is_unmapped() {
     let machine = Machine::new(GIB + 4 * MIB_2);
     let mut space = space();
-    space.map_alloc(gpa(BASE), GIB, RWX, Populate::Now).unwrap();
+    space.map_alloc(gpa(BASE), GIB, RWX).unwrap();
     let block = host(&space, BASE).unwrap();
     let hole = BASE + 5 * MIB_2 + 3 * PAGE;
     machine.events();
@@ -209,7 +207,7 @@ fn a_mapping_that_fails_half_way_gives_everything_back() {
     let machine = Machine::new(4 * MIB_2);
     let mut space = space();
     let before = machine.used_bytes();
-    let refused = space.map_alloc(gpa(BASE), 8 * MIB_2, RW, Populate::Now);
+    let refused = space.map_alloc(gpa(BASE), 8 * MIB_2, RW);
     assert!(matches!(refused, Err(AddrSpaceError::NoMemory { .. })));
     assert_eq!(
         (machine.used_bytes(), space.table_frames(), space.regions().count()),
@@ -221,7 +219,7 @@ fn a_mapping_that_fails_half_way_gives_everything_back() {
         (machine.used_bytes(), space.table_frames(), space.regions().count()),
         (before, 1, 0)
     );
-    space.map_alloc(gpa(BASE), MIB_2, RW, Populate::Now).unwrap();
+    space.map_alloc(gpa(BASE), MIB_2, RW).unwrap();
 }
 
 #[test]
@@ -233,57 +231,6 @@ fn without_a_single_frame_there_is_no_address_space() {
 }
 
 #[test]
-fn lazy_memory_comes_with_the_first_touch() {
-    let machine = Machine::new(8 * MIB_2);
-    let mut space = space();
-    space.map_alloc(gpa(BASE), 2 * MIB_2 + PAGE, RW, Populate::Lazily).unwrap();
-    assert_eq!((machine.used_bytes(), host(&space, BASE)), (PAGE, None));
-    assert!(space.handle_page_fault(gpa(BASE + MIB_2 + 0x123), MappingFlags::WRITE));
-    assert_eq!(
-        (page_size(&space, BASE + MIB_2), host(&space, BASE)),
-        (Some(PageSize::Size2M), None)
-    );
-    assert!(space.handle_page_fault(gpa(BASE + 2 * MIB_2), MappingFlags::READ));
-    assert_eq!(page_size(&space, BASE + 2 * MIB_2), Some(PageSize::Size4K));
-    let used = machine.used_bytes();
-    assert!(space.handle_page_fault(gpa(BASE + MIB_2), MappingFlags::READ));
-    assert_eq!(machine.used_bytes(), used);
-    space.unmap(gpa(BASE), 2 * MIB_2 + PAGE).unwrap();
-    assert_eq!(machine.used_bytes(), PAGE);
-}
-
-#[test]
-fn lazy_memory_falls_back_to_pages_and_then_fails() {
-    let machine = Machine::new(MIB_2);
-    let mut space = space();
-    space.map_alloc(gpa(BASE), 4 * MIB_2, RW, Populate::Lazily).unwrap();
-    let pages =
-        (0..1024).take_while(|page| space.handle_page_fault(gpa(BASE + page * PAGE), RW)).count();
-    // The root and two tables below it.
-    assert_eq!((pages, machine.free_bytes()), (512 - 3, 0));
-    assert!(!space.handle_page_fault(gpa(BASE + 3 * MIB_2), RW));
-    drop(space);
-    assert_eq!(machine.used_bytes(), 0);
-}
-
-#[test]
-fn a_fault_the_region_does_not_allow_is_the_guests() {
-    let _machine = Machine::new(8 * MIB_2);
-    let mut space = space();
-    space.map_alloc(gpa(BASE), MIB_2, MappingFlags::READ, Populate::Lazily).unwrap();
-    let device = RWX | MappingFlags::DEVICE;
-    space.map_linear(gpa(GIB * 2), ELSEWHERE.into(), PAGE, device).unwrap();
-    assert!(!space.handle_page_fault(gpa(BASE), MappingFlags::WRITE));
-    assert!(!space.handle_page_fault(gpa(BASE), MappingFlags::EXECUTE));
-    assert!(!space.handle_page_fault(gpa(BASE - 1), MappingFlags::READ));
-    assert!(!space.handle_page_fault(gpa(BASE + MIB_2), MappingFlags::READ));
-    assert!(!space.handle_page_fault(gpa(usize::MAX), MappingFlags::READ));
-    assert!(!space.handle_page_fault(gpa(GIB * 2), MappingFlags::EXECUTE));
-    assert!(space.handle_page_fault(gpa(GIB * 2), RW));
-    assert_eq!(host(&space, BASE), None);
-}
-
-#[test]
 fn flags_reach_the_tables() {
     let _machine = Machine::new(8 * MIB_2);
     let mut space = space();
@@ -292,7 +239,7 @@ fn flags_reach_the_tables() {
         .enumerate()
     {
         let at = BASE + index * PAGE;
-        space.map_alloc(gpa(at), PAGE, flags, Populate::Now).unwrap();
+        space.map_alloc(gpa(at), PAGE, flags).unwrap();
         assert_eq!(space.translate(gpa(at)).unwrap().1, flags);
     }
     space.map_linear(gpa(2 * GIB), ELSEWHERE.into(), PAGE, RWX | MappingFlags::DEVICE).unwrap();
@@ -305,7 +252,7 @@ fn flags_reach_the_tables() {
 fn senseless_mappings_are_refused_with_a_reason() {
     let _machine = Machine::new(8 * MIB_2);
     let mut space = AddrSpace::<Fake>::new_empty(gpa(BASE), GIB).unwrap();
-    space.map_alloc(gpa(BASE + MIB_2), MIB_2, RW, Populate::Now).unwrap();
+    space.map_alloc(gpa(BASE + MIB_2), MIB_2, RW).unwrap();
     let top = usize::MAX & !(PAGE - 1);
     let map = |space: &mut AddrSpace<Fake>, at: usize, to: usize, size: usize, flags| {
         let error = space.map_linear(gpa(at), to.into(), size, flags).unwrap_err();
@@ -350,7 +297,7 @@ fn senseless_mappings_are_refused_with_a_reason() {
         assert!(said.contains(says), "{said}");
         assert_eq!(coded, code, "{said}");
     }
-    let refused = space.map_alloc(gpa(BASE), PAGE, RW | MappingFlags::DEVICE, Populate::Now);
+    let refused = space.map_alloc(gpa(BASE), PAGE, RW | MappingFlags::DEVICE);
     assert!(matches!(refused, Err(AddrSpaceError::BadFlags { .. })));
     assert_eq!(space.regions().count(), 1);
     assert!(AddrSpace::<Fake>::new_empty(gpa(0), (1 << IPA_BITS) + PAGE).is_err());
@@ -360,8 +307,8 @@ fn senseless_mappings_are_refused_with_a_reason() {
 fn only_what_is_mapped_can_be_unmapped() {
     let _machine = Machine::new(8 * MIB_2);
     let mut space = space();
-    space.map_alloc(gpa(BASE), MIB_2, RW, Populate::Now).unwrap();
-    space.map_alloc(gpa(BASE + 2 * MIB_2), MIB_2, RW, Populate::Now).unwrap();
+    space.map_alloc(gpa(BASE), MIB_2, RW).unwrap();
+    space.map_alloc(gpa(BASE + 2 * MIB_2), MIB_2, RW).unwrap();
     let refused = space.unmap(gpa(BASE), 3 * MIB_2);
     assert_eq!(refused, Err(AddrSpaceError::NotMapped { gpa: gpa(BASE + MIB_2) }));
     assert!(host(&space, BASE).is_some());
@@ -373,15 +320,15 @@ fn only_what_is_mapped_can_be_unmapped() {
 fn one_unmap_spans_regions_of_every_kind() {
     let machine = Machine::new(8 * MIB_2);
     let mut space = space();
-    space.map_alloc(gpa(BASE), MIB_2, RW, Populate::Now).unwrap();
+    space.map_alloc(gpa(BASE), MIB_2, RW).unwrap();
     space.map_linear(gpa(BASE + MIB_2), ELSEWHERE.into(), MIB_2, RW).unwrap();
-    space.map_alloc(gpa(BASE + 2 * MIB_2), MIB_2, RW, Populate::Lazily).unwrap();
+    space.map_alloc(gpa(BASE + 2 * MIB_2), MIB_2, RW).unwrap();
     space.unmap(gpa(BASE + PAGE), 3 * MIB_2 - 2 * PAGE).unwrap();
     let left: Vec<_> = space.regions().map(|r| (r.base.as_usize(), r.size)).collect();
     assert_eq!(left, [(BASE, PAGE), (BASE + 3 * MIB_2 - PAGE, PAGE)]);
     assert!(host(&space, BASE).is_some());
     assert_eq!(host(&space, BASE + PAGE), None);
-    assert!(space.handle_page_fault(gpa(BASE + 3 * MIB_2 - 1), RW));
+    assert!(host(&space, BASE + 3 * MIB_2 - 1).is_some());
     drop(space);
     assert_eq!(machine.used_bytes(), 0);
 }
@@ -395,36 +342,6 @@ fn a_cut_linear_region_still_says_where_it_leads() {
     let region = space.regions().next().unwrap();
     assert_eq!(region.backing, Backing::Linear { hpa: (ELSEWHERE + PAGE).into() });
     assert_eq!(host(&space, region.base.as_usize()), Some(ELSEWHERE + PAGE));
-}
-
-#[test]
-fn cpus_that_fault_at_once_share_one_frame() {
-    let machine = Machine::new(64 * MIB_2);
-    let mut space = space();
-    let (blocks, pages) = (16 * MIB_2, 64 * PAGE);
-    space.map_alloc(gpa(BASE), blocks, RW, Populate::Lazily).unwrap();
-    space.map_alloc(gpa(2 * GIB + PAGE), pages, RW, Populate::Lazily).unwrap();
-    let ready = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                machine.adopt();
-                ready.fetch_add(1, Ordering::SeqCst);
-                while ready.load(Ordering::SeqCst) < 4 {
-                    std::hint::spin_loop();
-                }
-                for at in (BASE..BASE + blocks)
-                    .step_by(MIB_2)
-                    .chain((2 * GIB + PAGE..2 * GIB + PAGE + pages).step_by(PAGE))
-                {
-                    assert!(space.handle_page_fault(gpa(at), RW));
-                }
-            });
-        }
-    });
-    assert_eq!(machine.used_bytes(), blocks + pages + space.table_frames() * PAGE);
-    drop(space);
-    assert_eq!(machine.used_bytes(), 0);
 }
 
 /// What a page should be: where it leads if that is known, or that it is allocated.
@@ -458,7 +375,7 @@ fn step(random: &mut Random, space: &mut AddrSpace<Fake>, model: &mut Model) {
     let pages = (at..at + size).step_by(PAGE);
     let vacant = !pages.clone().any(|page| model.contains_key(&page));
     let covered = pages.clone().all(|page| model.contains_key(&page));
-    match random.below(4) {
+    match random.below(3) {
         0 => {
             let to = ELSEWHERE + random.below(2) * PAGE + (at - BASE);
             let done = space.map_linear(gpa(at), to.into(), size, RWX);
@@ -468,16 +385,11 @@ fn step(random: &mut Random, space: &mut AddrSpace<Fake>, model: &mut Model) {
             }
         }
         1 => {
-            let populate = [Populate::Now, Populate::Lazily][random.below(2)];
-            let done = space.map_alloc(gpa(at), size, RWX, populate);
+            let done = space.map_alloc(gpa(at), size, RWX);
             assert_eq!(done.is_ok(), vacant, "{done:?}");
             if vacant {
                 model.extend(pages.map(|page| (page, None)));
             }
-        }
-        2 => {
-            let known = model.contains_key(&at);
-            assert_eq!(space.handle_page_fault(gpa(at), RW), known);
         }
         _ => {
             let done = space.unmap(gpa(at), size);
@@ -493,7 +405,7 @@ fn compare(machine: &Machine, space: &AddrSpace<Fake>, model: &Model) {
     let mut owned = BTreeMap::new();
     for at in (BASE..BASE + WINDOW).step_by(PAGE) {
         match (host(space, at), model.get(&at)) {
-            (None, None | Some(None)) => {}
+            (None, None) => {}
             (Some(found), Some(Some(expected))) => assert_eq!(found, *expected),
             (Some(found), Some(None)) => {
                 assert_eq!(owned.insert(found, at), None, "one frame at two places");
