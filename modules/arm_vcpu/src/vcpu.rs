@@ -1,7 +1,7 @@
 //! One aarch64 virtual CPU: what it keeps, how it is loaded, bound, entered and left.
 
 use axaddrspace::{GuestPhysAddr, HostPhysAddr};
-use axerrno::{AxResult, ax_err};
+use axerrno::{AxError, AxResult};
 use axvcpu::{AxArchVCpu, AxVCpuExitReason, ExitHandler, GuestFault, Load, Resume};
 
 use crate::access::{Cause, Deferred};
@@ -104,7 +104,8 @@ impl AxArchVCpu for Aarch64VCpu {
     fn set_entry(&mut self, entry: GuestPhysAddr) -> AxResult {
         let entry = entry.as_usize() as u64;
         if entry & 3 != 0 {
-            return ax_err!(InvalidInput, "an A64 instruction stands at a multiple of 4");
+            // An A64 instruction stands at a multiple of 4.
+            return Err(AxError::InvalidInput);
         }
         self.ctx.elr = entry;
         Ok(())
@@ -113,7 +114,8 @@ impl AxArchVCpu for Aarch64VCpu {
     fn set_ept_root(&mut self, root: HostPhysAddr) -> AxResult {
         let root = root.as_usize() as u64;
         if root & 0xfff != 0 {
-            return ax_err!(InvalidInput, "a translation table starts at a page");
+            // A translation table starts at a page.
+            return Err(AxError::InvalidInput);
         }
         self.vttbr = root | u64::from(self.vmid) << 48;
         Ok(())
@@ -212,7 +214,8 @@ impl AxArchVCpu for Aarch64VCpu {
     }
 
     fn inject_interrupt(&mut self, _vector: usize) -> AxResult {
-        ax_err!(Unsupported, "the interrupt controller keeps a vCPU's interrupts")
+        // The interrupt controller keeps a vCPU's interrupts.
+        Err(AxError::Unsupported)
     }
 
     fn call_arguments(&self) -> [u64; 6] {

@@ -104,7 +104,7 @@ impl<A: AxArchVCpu> VCpuSlot<A> {
     #[cold]
     fn load(&mut self, vcpu: &Arc<AxVCpu<A>>, exclusive: &mut Exclusive<'_, A>) -> AxResult {
         if !vcpu.may_load_on(self.cpu_id) {
-            return ax_err!(BadState, "loaded on another CPU");
+            return Err(AxError::BadState);
         }
         self.evict()?;
         exclusive.load_on(self.cpu_id);

@@ -5,7 +5,7 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use axaddrspace::{GuestPhysAddr, HostPhysAddr};
-use axerrno::{AxError, AxResult, ax_err};
+use axerrno::{AxError, AxResult};
 
 use crate::AxArchVCpu;
 
@@ -143,11 +143,11 @@ impl<A: AxArchVCpu> AxVCpu<A> {
         let is_loaded = || self.loaded_on.load(Ordering::Acquire) != NOWHERE;
         // Asked first as well, so that the CPU that has it does not find it taken.
         if is_loaded() {
-            return ax_err!(BadState, "vCPU is loaded");
+            return Err(AxError::BadState);
         }
         let exclusive = self.take(VCpuState::Free)?;
         if is_loaded() {
-            return ax_err!(BadState, "vCPU is loaded");
+            return Err(AxError::BadState);
         }
         Ok(exclusive)
     }

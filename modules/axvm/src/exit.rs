@@ -260,7 +260,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         }
         if self.set_up_vcpu(target, entry, context).is_err() {
             // The entry was checked, and an off vCPU is free: only a bug leads here.
-            self.vcpu_off(target);
+            self.unclaim_vcpu(target);
             return psci::INTERNAL_FAILURE;
         }
         self.ports.vcpus.start(target);

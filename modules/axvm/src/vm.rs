@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering}
 use arm_vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig};
 use axaddrspace::GuestPhysAddr;
 use axdevice::{ByteSink, Clock};
+use axerrno::{AxError, AxResult};
 use axvcpu::AxVCpu;
 use axvmconfig::{AxVMCrateConfig, ChannelConfig};
 use kspin::{SpinNoIrq, SpinNoIrqGuard};
@@ -301,7 +302,8 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
             seat.exits.reset();
         }
         self.machine.clock.start();
-        self.set_up_vcpu(0, start.entry, start.device_tree.as_usize() as u64)?;
+        self.set_up_vcpu(0, start.entry, start.device_tree.as_usize() as u64)
+            .map_err(AxVMError::Vcpu)?;
         self.claim_off_vcpu(0);
         Ok(())
     }
@@ -471,6 +473,15 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         claimed
     }
 
+    /// Takes back a claim on a vCPU that then could not be set up. For a vCPU of the VM in its exit: as long as that is on,
+    /// neither the end of the VM's run nor a pause waits for this one alone, so the life cycle has no step to make.
+    pub(crate) fn unclaim_vcpu(&self, vcpu: usize) {
+        if let Some(seat) = self.vcpus.get(vcpu) {
+            self.vcpus_on.fetch_sub(1, Ordering::AcqRel);
+            seat.power.store(PowerState::Off as u8, Ordering::Release);
+        }
+    }
+
     /// Marks a started vCPU as on: it is about to run its first instruction. False if nobody started it.
     pub(crate) fn set_on(&self, seat: &Seat<A>) -> bool {
         let (pending, on) = (PowerState::OnPending as u8, PowerState::On as u8);
@@ -500,18 +511,13 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     }
 
     /// Brings a vCPU that nobody runs to its start state.
-    pub(crate) fn set_up_vcpu(
-        &self,
-        vcpu: usize,
-        entry: GuestPhysAddr,
-        argument: u64,
-    ) -> Result<(), AxVMError> {
+    pub(crate) fn set_up_vcpu(&self, vcpu: usize, entry: GuestPhysAddr, argument: u64) -> AxResult {
         let config =
             Aarch64VCpuSetupConfig { argument, counter_offset: self.machine.clock.offset() };
         let Some(seat) = self.vcpus.get(vcpu) else {
-            return Err(AxVMError::Vcpu(axerrno::AxError::InvalidInput));
+            return Err(AxError::InvalidInput);
         };
-        seat.vcpu.setup(entry, self.ept_root(), config).map_err(AxVMError::Vcpu)
+        seat.vcpu.setup(entry, self.ept_root(), config)
     }
 
     /// The guest's counter now.

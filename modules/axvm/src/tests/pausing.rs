@@ -50,6 +50,17 @@ fn a_vm_is_paused_once_every_vcpu_that_is_on_is_out() {
 }
 
 #[test]
+fn a_start_that_failed_holds_up_no_pause() {
+    let mut bench = Bench::new(2);
+    bench.guest(1).see().refuses_setup = true;
+    assert_ne!(bench.calls(0, CPU_ON, [1, ENTRY as u64, 0]), 0);
+    bench.vm.pause().unwrap();
+    assert_eq!(bench.vm.state(), State::Pausing, "vCPU 0 is not out");
+    bench.park(0);
+    assert_eq!(bench.vm.state(), State::Paused);
+}
+
+#[test]
 fn the_guests_time_stands_still_while_it_is_paused() {
     let mut bench = Bench::new(2);
     bench.host.counter.fetch_add(500, SeqCst);
