@@ -9,6 +9,7 @@ mod bus;
 mod pl011;
 mod pl061;
 mod port;
+mod queue;
 mod watchdog;
 
 pub use access::{Access, Device};

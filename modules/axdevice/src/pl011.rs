@@ -4,10 +4,11 @@
 //! there asserts the modem inputs. Not modelled: DMA, IrDA, line errors, modem interrupts. Bytes move whether or not
 //! UARTEN, TXE and RXE are set, because small guests leave that to firmware they do not have here.
 
-use alloc::{collections::VecDeque, sync::Arc};
+use alloc::sync::Arc;
 
 use kspin::SpinNoIrq;
 
+use crate::queue::ByteQueue;
 use crate::{Access, ByteSink, Device, InterruptLine};
 
 /// Register offsets, section 3.2.
@@ -54,11 +55,9 @@ const INT_ALL: u32 = 0x7ff;
 /// Depth of the FIFOs in r1p5, the revision the identification registers show; drivers derive it from there.
 const FIFO_DEPTH: usize = 32;
 
-/// Input that may wait: the FIFO the guest sees is the front of this queue, the rest is still "on the wire".
-const RX_QUEUE: usize = 256;
-
 struct State {
-    rx: VecDeque<u8>,
+    /// Input that waits: the FIFO the guest sees is the front of this queue, the rest is still "on the wire".
+    rx: ByteQueue,
     rsr: u32,
     ilpr: u32,
     ibrd: u32,
@@ -73,11 +72,10 @@ struct State {
 }
 
 impl State {
-    /// Reset values of table 3-1, with `rx` emptied.
-    fn power_on(mut rx: VecDeque<u8>) -> Self {
-        rx.clear();
+    /// Reset values of table 3-1.
+    const fn power_on() -> Self {
         Self {
-            rx,
+            rx: ByteQueue::new(),
             rsr: 0,
             ilpr: 0,
             ibrd: 0,
@@ -138,25 +136,16 @@ impl State {
     }
 
     fn read_data(&mut self) -> u32 {
-        let byte = self.rx.pop_front().unwrap_or(0);
+        let byte = self.rx.pop().unwrap_or(0);
         self.receive_interrupts();
         u32::from(byte)
-    }
-
-    /// Takes one byte from the wire; false when the queue is full.
-    fn push(&mut self, byte: u8) -> bool {
-        let room = self.rx.len() < RX_QUEUE;
-        if room {
-            self.rx.push_back(byte);
-        }
-        room
     }
 
     /// The byte is gone before the guest looks again: the level falls through every trigger (UARTTXINTR).
     fn write_data(&mut self, byte: u8, sink: &dyn ByteSink) {
         if self.cr & CR_LBE == 0 {
             sink.put(byte);
-        } else if self.push(byte) {
+        } else if self.rx.push(byte) {
             self.receive_interrupts();
         } else {
             self.rsr |= RSR_OE;
@@ -189,14 +178,13 @@ impl Pl011 {
 
     /// A UART at power-on that sends to `sink` and raises `line`.
     pub fn new(sink: Arc<dyn ByteSink>, line: Arc<dyn InterruptLine>) -> Self {
-        let state = State::power_on(VecDeque::with_capacity(RX_QUEUE));
-        Self { state: SpinNoIrq::new(state), sink, line }
+        Self { state: SpinNoIrq::new(State::power_on()), sink, line }
     }
 
     /// Gives the guest input and returns how many of `bytes` were taken; the caller offers the others again later.
     pub fn receive(&self, bytes: &[u8]) -> usize {
         let mut state = self.state.lock();
-        let taken = bytes.iter().take_while(|byte| state.push(**byte)).count();
+        let taken = bytes.iter().take_while(|byte| state.rx.push(**byte)).count();
         if taken > 0 {
             state.receive_interrupts();
             self.drive(&mut state);
@@ -206,7 +194,7 @@ impl Pl011 {
 
     /// Whether [`Self::receive`] would take a byte now.
     pub fn can_receive(&self) -> bool {
-        self.state.lock().rx.len() < RX_QUEUE
+        !self.state.lock().rx.is_full()
     }
 
     #[inline(never)]
@@ -283,8 +271,7 @@ impl Device for Pl011 {
 
     fn reset(&self) {
         let mut state = self.state.lock();
-        let rx = core::mem::take(&mut state.rx);
-        *state = State::power_on(rx);
+        *state = State::power_on();
         // Even if it was low: the controller it leads to may remember otherwise.
         self.line.set_level(false);
     }

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use axaddrspace::AccessWidth;
 
 use super::*;
+use crate::queue::QUEUE;
 
 #[derive(Default)]
 struct Sink(SpinNoIrq<Vec<u8>>);
@@ -143,11 +144,11 @@ fn a_byte_raises_the_timeout_interrupt_and_the_trigger_level_receive_too() {
 fn input_beyond_the_queue_is_refused_and_comes_later() {
     let bench = Bench::new();
     bench.write(reg::UARTLCR_H, LCR_H_FEN);
-    assert_eq!(bench.uart.receive(&[7; 1000]), RX_QUEUE);
+    assert_eq!(bench.uart.receive(&[7; 1000]), QUEUE);
     assert!(!bench.uart.can_receive());
     assert_eq!(bench.uart.receive(b"x"), 0);
     assert_ne!(bench.read(reg::UARTFR) & u64::from(FR_RXFF), 0);
-    for _ in 0..RX_QUEUE {
+    for _ in 0..QUEUE {
         assert_eq!(bench.read(reg::UARTDR), 7);
     }
     assert_ne!(bench.read(reg::UARTFR) & u64::from(FR_RXFE), 0);
@@ -171,7 +172,7 @@ fn loopback_returns_what_is_sent_and_overruns_when_nobody_reads() {
     bench.write(reg::UARTCR, 0x301 | CR_LBE);
     bench.write(reg::UARTDR, 0x5a);
     assert_eq!(bench.read(reg::UARTDR), 0x5a);
-    for _ in 0..=RX_QUEUE {
+    for _ in 0..=QUEUE {
         bench.write(reg::UARTDR, 1);
     }
     assert_ne!(bench.read(reg::UARTRIS) & u64::from(INT_OE), 0);
