@@ -1,9 +1,9 @@
 //! Guest memory: a frame pool of Axle's own, claimed from ArceOS once, and the upkeep of caches and TLBs.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ax_alloc::{UsageKind, global_allocator};
-use ax_hal::mem::{phys_to_virt, virt_to_phys};
+use ax_hal::mem::virt_to_phys;
 use axaddrspace::{
     FramePool, GuestMemoryHal, GuestPhysAddr, HostPhysAddr, HostVirtAddr, PagingHandler,
 };
@@ -17,6 +17,9 @@ const LARGEST_CLAIM: usize = 1 << 30;
 const HOST_HEAP: usize = 64 << 20;
 
 static POOL: SpinNoIrq<FramePool> = SpinNoIrq::new(FramePool::new());
+
+/// By how much the address of RAM in the host is above the physical one: the same for all of it.
+static DISTANCE: AtomicUsize = AtomicUsize::new(0);
 
 /// Takes all memory but the host's own heap into the pool. ArceOS's allocator gives powers of two, so
 /// it is asked for smaller and smaller ones.
@@ -35,6 +38,7 @@ pub(crate) fn claim_guest_memory() {
             continue;
         };
         let base = HostPhysAddr::from_usize(virt_to_phys(address.into()).as_usize());
+        DISTANCE.store(address.wrapping_sub(base.as_usize()), Ordering::Relaxed);
         if let Err(error) = POOL.lock().donate(base, size) {
             log::error!("{error}");
         }
@@ -90,7 +94,9 @@ impl PagingHandler for GuestFrames {
     }
 
     fn phys_to_virt(base: HostPhysAddr) -> HostVirtAddr {
-        HostVirtAddr::from_usize(phys_to_virt(base.as_usize().into()).as_usize())
+        // An exit may come here: nothing of the host is asked.
+        let distance = DISTANCE.load(Ordering::Relaxed);
+        HostVirtAddr::from_usize(base.as_usize().wrapping_add(distance))
     }
 }
 
