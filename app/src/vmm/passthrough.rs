@@ -116,10 +116,7 @@ fn own(vm: u32, name: &str, devices: &[HostDevice]) -> Result<(), String> {
 
 /// In the host's interrupt handler: `intid` came and is kept back.
 fn arrived(intid: u32) {
-    let Some(cpu) = runner::attend_here(|cpu| note(cpu, intid)) else {
-        return;
-    };
-    log::trace!("interrupt {intid} came to the host on CPU {cpu}");
+    runner::attend_here(|cpu| note(cpu, intid));
 }
 
 fn note(cpu: usize, intid: u32) {

@@ -184,14 +184,14 @@ pub(crate) fn affinity(cpu: usize) -> Option<u64> {
 }
 
 /// Makes the runner of the CPU this runs on look around, after `prepare` has left it what to find.
-/// Within an interrupt handler of the host. Gives the CPU.
-pub(crate) fn attend_here(prepare: impl FnOnce(usize)) -> Option<usize> {
+/// Within an interrupt handler of the host.
+pub(crate) fn attend_here(prepare: impl FnOnce(usize)) {
     let here = this_mpidr();
     let is_here = |(_, runner): &(usize, &Runner)| runner.mpidr.load(Ordering::Acquire) == here;
-    let (cpu, runner) = all().find(is_here)?;
-    prepare(cpu);
-    runner.attention.store(true, Ordering::SeqCst);
-    Some(cpu)
+    if let Some((cpu, runner)) = RUNNERS.iter().enumerate().find(is_here) {
+        prepare(cpu);
+        runner.attention.store(true, Ordering::SeqCst);
+    }
 }
 
 /// The thread of one runner.

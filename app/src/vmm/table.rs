@@ -128,8 +128,8 @@ pub(crate) fn create(file: &str, options: &CreateOptions) -> Result<String, Stri
     let (started_ns, asked) = (AtomicU64::new(0), AtomicBool::new(false));
     let vm = Arc::new(Vm { vm, seats, console, started_ns, asked, given });
     let mut vms = VMS.lock();
-    let at = vms.partition_point(|other| other.vm.id() < id);
-    vms.insert(at, vm);
+    vms.push(vm);
+    vms.sort_unstable_by_key(|vm| vm.vm.id());
     Ok(name)
 }
 

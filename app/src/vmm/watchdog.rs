@@ -47,5 +47,5 @@ fn look_around() -> Duration {
     };
     let left = first.saturating_sub(physical_counter());
     let [least, most] = [NOT_SOONER, PERIOD].map(|time| ns_to_ticks(duration_ns(time)));
-    Duration::from_nanos(ticks_to_ns(left.clamp(least, most)))
+    Duration::from_nanos(ticks_to_ns(left.max(least).min(most)))
 }

@@ -127,8 +127,8 @@ impl Line {
 
     /// Removes the word before the cursor with the spaces behind it.
     pub(crate) fn kill_word(&mut self) {
-        let kept = self.before.trim_end_matches(' ').trim_end_matches(|c| c != ' ').len();
-        self.before.truncate(kept);
+        while self.before.ends_with(' ') && self.backspace() {}
+        while self.before.ends_with(|c| c != ' ') && self.backspace() {}
     }
 }
 

@@ -16,14 +16,13 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     }
     let mut text = String::new();
     for row in all() {
-        let start = text.len();
+        let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             let pad = width.saturating_sub(cell.chars().count()) + 2;
-            text.push_str(cell);
-            text.extend(core::iter::repeat_n(' ', pad));
+            line.push_str(cell);
+            line.extend(core::iter::repeat_n(' ', pad));
         }
-        let end = text.trim_end_matches(' ').len().max(start);
-        text.truncate(end);
+        text.push_str(line.trim_end_matches(' '));
         text.push('\n');
     }
     text

@@ -1,7 +1,7 @@
 //! What is wrong with a config file, where, and what may stand there instead.
 
 use alloc::{boxed::Box, string::String};
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 use axerrno::AxError;
 
@@ -52,7 +52,10 @@ impl fmt::Display for ConfigError {
         let gutter = digits.max(GUTTER);
         writeln!(out, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
         writeln!(out, "{:>gutter$} | {text}", self.line)?;
-        write!(out, "{:gutter$} | {:before$}{:^>carets$}", "", "", "")?;
+        // A width in a format has 16 bits, and what needs more panics.
+        write!(out, "{:gutter$} | ", "")?;
+        (0..*before).try_for_each(|_| out.write_char(' '))?;
+        (0..*carets).try_for_each(|_| out.write_char('^'))?;
         if !self.hint.is_empty() {
             write!(out, " {}", self.hint)?;
         }
