@@ -34,7 +34,7 @@ bench: setup build ## what exits, the image, memory and starting cost, against t
 bench-linux: setup build ## the same for Linux up to its first process (two minutes)
 	@scripts/bench linux
 
-check: setup ## format, clippy, docs, arrows between crates, the list of unsafe
+check: setup ## format, clippy, docs, arrows between crates, the lists of unsafe code and panics
 	@scripts/check
 
 fmt: setup ## format the sources, list the files with unsafe code
