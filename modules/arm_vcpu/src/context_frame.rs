@@ -38,9 +38,16 @@ impl TrapFrame {
     /// Writes register `index`; 31 and above are discarded.
     #[inline]
     pub fn set(&mut self, index: usize, value: u64) {
+        self.unusual |= if self.put(index, value) { NEWER } else { 0 };
+    }
+
+    /// The same for who sees to the rest: whether the register is one that an exit leaves in the CPU.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, index: usize, value: u64) -> bool {
         if let Some(register) = self.gpr.get_mut(index) {
             *register = value;
-            self.unusual |= if index >= FIRST_KEPT { NEWER } else { 0 };
         }
+        // Loading them again does no harm where 31 was discarded.
+        index >= FIRST_KEPT
     }
 }

@@ -11,8 +11,10 @@ use crate::Aarch64VCpu;
 use crate::context_frame::{DEFERRED, NEWER};
 use crate::esr::{Class, Syndrome};
 use crate::gic;
+use crate::id_raw::shown_value;
 use crate::pcpu::HCR_VSE;
 use crate::regs::{mrs, msr};
+use crate::sysreg::{Direction, decode_iss, names};
 use crate::vcpu::fault_address;
 use crate::world_switch::{ExitFn, ExitTable, Next};
 
@@ -117,10 +119,14 @@ fn next<H: ExitHandler<Aarch64VCpu>>(
     handler: &mut H,
     resume: Resume,
 ) -> Next {
-    if vcpu.ctx.unusual != 0 {
-        return next_unusual(vcpu, handler, resume);
+    match vcpu.ctx.unusual {
+        0 => Next::of(resume),
+        NEWER => {
+            vcpu.ctx.unusual = 0;
+            Next::of_newer(resume)
+        }
+        _ => next_unusual(vcpu, handler, resume),
     }
-    Next::of(resume)
 }
 
 /// Hands on the accesses that are left of an instruction that makes several: it is done whole, so that what leaving was
@@ -212,10 +218,22 @@ unsafe extern "C" fn on_system_register<H: ExitHandler<Aarch64VCpu>>(
 ) -> Next {
     // SAFETY: called by a vector.
     let (vcpu, handler) = unsafe { running::<H>(vcpu, data) };
-    match vcpu.frequent_register(handler, Syndrome(esr).iss()) {
-        Some(resume) => next(vcpu, handler, resume),
+    let (addr, rt, direction) = decode_iss(Syndrome(esr).iss());
+    // Two are frequent: sending an interrupt, and reading an identification register.
+    match direction {
+        Direction::Write if addr == names::ICC_SGI1R_EL1 => {
+            let resume = handler.sys_reg_write(vcpu, addr, vcpu.gpr(rt));
+            Next::of(resume)
+        }
+        Direction::Read if let Some(value) = shown_value(addr) => {
+            // Nobody else is asked: what arrives meanwhile comes with an interrupt.
+            let newer = vcpu.ctx.put(rt, value);
+            vcpu.step_over();
+            handler.settled();
+            if newer { Next::of_newer(Resume::Yes) } else { Next::of(Resume::Yes) }
+        }
         // SAFETY: called by a vector.
-        None => unsafe { on_other_register::<H>(vcpu, data, esr) },
+        Direction::Read | Direction::Write => unsafe { on_other_register::<H>(vcpu, data, esr) },
     }
 }
 
@@ -228,7 +246,7 @@ unsafe extern "C" fn on_other_register<H: ExitHandler<Aarch64VCpu>>(
 ) -> Next {
     // SAFETY: called by a vector.
     let (vcpu, handler) = unsafe { running::<H>(vcpu, data) };
-    let resume = vcpu.other_register(handler, Syndrome(esr).iss());
+    let resume = vcpu.system_register(handler, Syndrome(esr).iss());
     next(vcpu, handler, resume)
 }
 

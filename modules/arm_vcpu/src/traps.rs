@@ -4,11 +4,11 @@ use axvcpu::{AxArchVCpu, AxVCpuExitReason, ExitHandler, GuestFault, Resume, SysR
 
 use crate::access::Cause;
 use crate::esr::{Class, Syndrome};
-use crate::id_raw::{raw_value, shown_value};
+use crate::id_raw::raw_value;
 use crate::id_regs::{GuestFeatures, GuestGic, guest_value};
 use crate::inject::{self, Exception, Interrupted};
 use crate::regs::{mrs, msr};
-use crate::sysreg::{Direction, SysRegAction, decide, decode_iss, names};
+use crate::sysreg::{Direction, SysRegAction, decide, decode_iss};
 use crate::vcpu::Aarch64VCpu;
 
 /// What every guest is shown: the host's own interrupt controller is what it gets.
@@ -18,32 +18,8 @@ pub(crate) fn features() -> GuestFeatures {
 }
 
 impl Aarch64VCpu {
-    /// A trapped MSR, MRS or SYS, if it is one of the frequent: sending an interrupt, or reading an identification register.
-    #[inline(always)]
-    pub(crate) fn frequent_register<H: ExitHandler<Self>>(
-        &mut self,
-        handler: &mut H,
-        iss: u32,
-    ) -> Option<Resume> {
-        let (addr, rt, direction) = decode_iss(iss);
-        if addr == names::ICC_SGI1R_EL1 && direction == Direction::Write {
-            let value = self.ctx.get(rt);
-            return Some(handler.sys_reg_write(self, addr, value));
-        }
-        if direction == Direction::Read
-            && let Some(value) = shown_value(addr)
-        {
-            // Nobody else is asked: what arrives meanwhile comes with an interrupt.
-            self.ctx.set(rt, value);
-            self.finish();
-            handler.settled();
-            return Some(Resume::Yes);
-        }
-        None
-    }
-
-    /// Any other.
-    pub(crate) fn other_register<H: ExitHandler<Self>>(
+    /// A trapped MSR, MRS or SYS.
+    pub(crate) fn system_register<H: ExitHandler<Self>>(
         &mut self,
         handler: &mut H,
         iss: u32,

@@ -230,12 +230,9 @@ impl AxArchVCpu for Aarch64VCpu {
 
     #[inline(always)]
     fn finish(&mut self) {
-        let pstate = mrs!("SPSR_EL2");
-        if pstate & (PSTATE_AARCH32 | PSTATE_BTYPE) != 0 || self.ctx.unusual & DEFERRED != 0 {
-            self.finish_unusual(pstate);
-            return;
+        if self.ctx.unusual & DEFERRED == 0 || !self.finish_deferred() {
+            self.step_over();
         }
-        msr!("ELR_EL2", mrs!("ELR_EL2").wrapping_add(4));
     }
 
     fn inject_fault(&mut self, fault: GuestFault) {
@@ -276,20 +273,26 @@ impl Aarch64VCpu {
         self.handler_data = core::ptr::null_mut();
     }
 
-    /// The end of an instruction that is one of several accesses, of AArch32, or the target of a branch.
+    /// Moves behind an instruction that is done.
+    #[inline(always)]
+    pub(crate) fn step_over(&mut self) {
+        let pstate = mrs!("SPSR_EL2");
+        if pstate & (PSTATE_AARCH32 | PSTATE_BTYPE) != 0 {
+            return self.step_over_unusual(pstate);
+        }
+        msr!("ELR_EL2", mrs!("ELR_EL2").wrapping_add(4));
+    }
+
+    /// The same for one of AArch32, or one that is the target of a branch.
     #[cold]
     #[inline(never)]
-    fn finish_unusual(&mut self, pstate: u64) {
-        if self.ctx.unusual & DEFERRED != 0 && self.finish_deferred() {
-            return;
-        }
+    fn step_over_unusual(&mut self, pstate: u64) {
         let mut bytes = 4;
         if pstate & PSTATE_AARCH32 != 0 {
             bytes = Syndrome(mrs!("ESR_EL2")).instruction_bytes();
             msr!("SPSR_EL2", advance_it_state(pstate));
-        }
-        // Bits 11:10 are BTYPE, which every executed instruction clears (AArch64 only).
-        else if pstate & PSTATE_BTYPE != 0 {
+        } else {
+            // Bits 11:10 are BTYPE, which every executed instruction clears (AArch64 only).
             msr!("SPSR_EL2", pstate & !PSTATE_BTYPE);
         }
         msr!("ELR_EL2", mrs!("ELR_EL2").wrapping_add(bytes));

@@ -35,6 +35,7 @@ impl Next {
     }
 
     /// The same where it has.
+    #[inline(always)]
     pub(crate) const fn of_newer(resume: Resume) -> Self {
         Self(resume as usize | 2)
     }
