@@ -58,6 +58,15 @@ pub(crate) struct ExitTable {
 #[cfg(target_arch = "aarch64")]
 core::arch::global_asm!(
     r#"
+    .macro LOAD_KEPT
+    ldr     x19, [x0, #152]
+    ldp     x20, x21, [x0, #160]
+    ldp     x22, x23, [x0, #176]
+    ldp     x24, x25, [x0, #192]
+    ldp     x26, x27, [x0, #208]
+    ldp     x28, x29, [x0, #224]
+    .endm
+
     .section .text.axle_world_switch, "ax"
     .global axle_enter_guest
     .p2align 6
@@ -72,13 +81,7 @@ axle_enter_guest:
     str     x0, [sp]
     mov     x2, sp
     str     x2, [x0, #{STACK}]
-axle_enter_newer:
-    ldr     x19, [x0, #152]
-    ldp     x20, x21, [x0, #160]
-    ldp     x22, x23, [x0, #176]
-    ldp     x24, x25, [x0, #192]
-    ldp     x26, x27, [x0, #208]
-    ldp     x28, x29, [x0, #224]
+    LOAD_KEPT
     b       axle_enter
 
     // After the handler: X0 says what is next, X19 to X29 are the guest's.
@@ -108,7 +111,8 @@ axle_enter:
 axle_newer:
     tbz     x0, #0, axle_host
     ldr     x0, [sp]
-    b       axle_enter_newer
+    LOAD_KEPT
+    b       axle_enter
 
 axle_leave:
     ldr     x1, [sp]

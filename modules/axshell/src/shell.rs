@@ -17,7 +17,7 @@ use crate::terminal::{Terminal, Text};
 use crate::words;
 
 /// How long keys are waited for before notices are looked at.
-const POLL: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(200);
 /// After how many keys without a pause notices are looked at.
 const KEYS_PER_POLL: u32 = 64;
 /// The most notices shown at a time; keys come next.
