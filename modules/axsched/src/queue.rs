@@ -136,11 +136,12 @@ impl<T: Copy + Eq> RunQueue<T> {
         if self.contains(entity.key) {
             return Err(QueueError::Present);
         }
-        if self.len() >= self.capacity {
+        // The second never holds where the first does not; it lets the compiler see that nothing is allocated.
+        if self.len() >= self.capacity || self.waiting.len() == self.waiting.capacity() {
             return Err(QueueError::Full);
         }
-        self.load += u64::from(entity.weight);
         self.waiting.push(entity);
+        self.load += u64::from(entity.weight);
         Ok(())
     }
 
