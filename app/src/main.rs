@@ -11,6 +11,7 @@ mod vmm;
 #[unsafe(no_mangle)]
 fn main() {
     host::fault::report_also(vmm::table::report);
+    host::cpu::learn_count();
     host::memory::claim_guest_memory();
     host::cpu::prepare_interrupts();
     vmm::runner::start_all();

@@ -1,5 +1,7 @@
 //! Physical CPUs: how many, which interrupts on them are Axle's, how one becomes able to run guests.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 use arm_vcpu::{Aarch64PerCpu, SliceTimer, gic};
 use arm_vgic::TIMER_PPI;
 use ax_hal::irq::{CpuMask, IrqReturn, request_percpu_irq};
@@ -8,9 +10,16 @@ use axvm::{KICK_SGI, MAINTENANCE_PPI};
 
 use super::gic::{find, private_frame};
 
-/// How many CPUs there are.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// Asks the host how many CPUs there are. Before anything else.
+pub(crate) fn learn_count() {
+    COUNT.store(ax_hal::cpu_num(), Ordering::Relaxed);
+}
+
+/// How many CPUs there are. From anywhere.
 pub(crate) fn count() -> usize {
-    ax_hal::cpu_num()
+    COUNT.load(Ordering::Relaxed)
 }
 
 /// Tells the host that Axle's private interrupts exist. Exit code takes them before the host sees

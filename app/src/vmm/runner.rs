@@ -105,9 +105,9 @@ pub(super) fn all() -> impl Iterator<Item = (usize, &'static Runner)> {
     RUNNERS.iter().take(cpu::count()).enumerate()
 }
 
-/// The runner of `cpu`, of which there are as many as there can be. Exit code calls this.
+/// The runner of `cpu`, if there is such a CPU. Exit code calls this.
 pub(super) fn of(cpu: usize) -> Option<&'static Runner> {
-    RUNNERS.get(cpu)
+    RUNNERS.get(cpu).filter(|_| cpu < cpu::count())
 }
 
 /// The load of every CPU, as weights.

@@ -54,8 +54,7 @@ pub struct Entity<T> {
 impl<T> Entity<T> {
     /// Adds `ran_ns` of run time, scaled by the weight.
     pub(crate) fn advance(&mut self, ran_ns: u64) {
-        // A weight is never below one; the division is to see it.
-        let weight = u64::from(self.weight.max(MIN_WEIGHT));
+        let weight = u64::from(clamp_weight(self.weight));
         let scaled = ran_ns.min(MAX_CHARGE_NS) * u64::from(DEFAULT_WEIGHT) / weight;
         self.vruntime_ns = self.vruntime_ns.wrapping_add(scaled);
     }

@@ -136,13 +136,27 @@ impl<T: Copy + Eq> RunQueue<T> {
         if self.contains(entity.key) {
             return Err(QueueError::Present);
         }
-        // The second never holds where the first does not; it lets the compiler see that nothing is allocated.
-        if self.len() >= self.capacity || self.waiting.len() == self.waiting.capacity() {
+        if self.len() >= self.capacity {
             return Err(QueueError::Full);
         }
-        self.waiting.push(entity);
         self.load += u64::from(entity.weight);
+        self.append(entity);
         Ok(())
+    }
+
+    /// Lets `entity` wait behind all others. There is room, as everybody here is counted; that an exit which wakes
+    /// somebody never takes memory is seen from this alone.
+    fn append(&mut self, entity: Entity<T>) {
+        if self.waiting.len() < self.waiting.capacity() {
+            self.waiting.push(entity);
+        }
+    }
+
+    /// Takes `key` out of those that wait.
+    fn take(&mut self, key: T) -> Option<Entity<T>> {
+        let entity = *self.waiting.iter().find(|entity| entity.key == key)?;
+        self.waiting.retain(|entity| entity.key != key);
+        Some(entity)
     }
 
     /// Takes the vCPU that is furthest behind as the current one; `None` when nobody is runnable.
@@ -152,7 +166,7 @@ impl<T: Copy + Eq> RunQueue<T> {
         if let Some(current) = self.current {
             self.put_back(current.entity.key, now_ns);
         }
-        let entity = self.waiting.remove(self.furthest_behind()?);
+        let entity = self.take(self.furthest_behind()?)?;
         self.current = Some(Current { entity, counted_to_ns: now_ns, ahead_ns: 0 });
         self.raise_floor_to(entity.vruntime_ns);
         Some(Picked {
@@ -181,7 +195,7 @@ impl<T: Copy + Eq> RunQueue<T> {
         let Some(current) = self.current.take_if(|current| current.entity.key == key) else {
             return false;
         };
-        self.waiting.push(Entity { ready_since_ns: now_ns, woken: false, ..current.entity });
+        self.append(Entity { ready_since_ns: now_ns, woken: false, ..current.entity });
         true
     }
 
@@ -195,10 +209,7 @@ impl<T: Copy + Eq> RunQueue<T> {
         let current = self.current.take_if(|current| current.entity.key == key);
         let entity = match current {
             Some(current) => current.entity,
-            None => {
-                let at = self.waiting.iter().position(|entity| entity.key == key)?;
-                self.waiting.remove(at)
-            }
+            None => self.take(key)?,
         };
         self.load = self.load.saturating_sub(u64::from(entity.weight));
         self.raise_floor();
@@ -307,11 +318,10 @@ impl<T: Copy + Eq> RunQueue<T> {
         self.floor_ns
     }
 
-    /// The index in `waiting` of the smallest virtual time; the first to arrive among equals.
-    fn furthest_behind(&self) -> Option<usize> {
-        let lag = |entity: &Entity<T>| distance(entity.vruntime_ns, self.floor_ns);
-        let waiting = self.waiting.iter().enumerate();
-        waiting.min_by_key(|(_, entity)| lag(entity)).map(|(at, _)| at)
+    /// Who of those that wait has the smallest virtual time; the first to arrive among equals.
+    fn furthest_behind(&self) -> Option<T> {
+        let lag = |entity: &&Entity<T>| distance(entity.vruntime_ns, self.floor_ns);
+        self.waiting.iter().min_by_key(lag).map(|entity| entity.key)
     }
 
     /// Moves the floor up to the smallest virtual time, never back.
