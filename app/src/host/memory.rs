@@ -1,5 +1,6 @@
 //! Guest memory: a frame pool of Axle's own, claimed from ArceOS once, and the upkeep of caches and TLBs.
 
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ax_alloc::{UsageKind, global_allocator};
@@ -67,6 +68,13 @@ pub(crate) fn heap_use() -> (usize, usize) {
     let allocator = global_allocator();
     let used = allocator.used_bytes().saturating_sub(pool_use().total);
     (used, allocator.available_bytes())
+}
+
+/// Whether ArceOS's heap has `bytes` free in one piece.
+pub(crate) fn has_heap_block(bytes: usize) -> bool {
+    let mut trial: Vec<u8> = Vec::new();
+    // Without this the compiler may leave out what is only taken and given back.
+    core::hint::black_box(&mut trial).try_reserve_exact(bytes).is_ok()
 }
 
 /// After how many bytes of zeros somebody may be told.

@@ -60,6 +60,10 @@ pub(crate) fn names() -> Vec<String> {
 
 /// The folder that scripts are in.
 const SCRIPTS: &str = "scripts/";
+/// The longest script, in bytes.
+const MAX_SCRIPT_BYTES: usize = 64 << 10;
+/// More scripts than this are not listed.
+const MAX_SCRIPTS: usize = 256;
 
 /// The names of all scripts.
 pub(crate) fn scripts() -> Vec<String> {
@@ -70,21 +74,26 @@ pub(crate) fn scripts() -> Vec<String> {
         let filename = entry.filename();
         filename.as_str().ok()?.strip_prefix(SCRIPTS).map(String::from)
     };
-    archive.entries().filter_map(name).collect()
+    archive.entries().filter_map(name).take(MAX_SCRIPTS).collect()
 }
 
 /// The text of the script `name`, with or without its `.axsh`.
 ///
 /// # Errors
-/// A text for the operator: there is no such script.
+/// A text for the operator: there is no such script, or it is too long.
 pub(crate) fn script(name: &str) -> Result<String, String> {
     let found =
         text(&format!("{SCRIPTS}{name}")).or_else(|| text(&format!("{SCRIPTS}{name}.axsh")));
-    found.map(String::from).ok_or_else(|| {
+    let text = found.ok_or_else(|| {
         let known = scripts();
         let known = if known.is_empty() { "none".into() } else { known.join(", ") };
         format!("there is no script {name} in this image; there are: {known}")
-    })
+    })?;
+    if text.len() > MAX_SCRIPT_BYTES {
+        let (has, most) = (text.len(), MAX_SCRIPT_BYTES);
+        return Err(format!("the script {name} has {has} bytes; at most {most} are allowed"));
+    }
+    Ok(text.into())
 }
 
 /// The configuration called `name`, with its images.

@@ -80,9 +80,18 @@ pub(crate) fn by_key(key: VcpuKey) -> Option<Arc<Vm>> {
     VMS.lock().iter().find(|vm| vm.vm.id() == key.vm as usize).cloned()
 }
 
-/// Host heap that a VM may need beside its memory, and what must be left for everybody else.
-const HEAP_PER_VM: usize = 512 << 10;
-const HEAP_KEPT: usize = 8 << 20;
+/// Host heap that a VM takes beside its memory, at most: for itself and for each vCPU.
+const HEAP_PER_VM: usize = 256 << 10;
+const HEAP_PER_VCPU: usize = 16 << 10;
+/// Host heap that is always left, for what is needed for a while only: docs/panics.md adds it up.
+const HEAP_KEPT: usize = 16 << 20;
+
+/// Whether the host's heap has room for `bytes` more beside what is always left, which has to be in one piece.
+fn has_heap(bytes: usize) -> bool {
+    memory::heap_use().1 >= bytes.saturating_add(HEAP_KEPT) && memory::has_heap_block(HEAP_KEPT)
+}
+
+const HEAP_USED_UP: &str = "the host's heap is almost used up: delete a VM first";
 
 /// The configuration `file` of the bundle with the operator's changes, and its images.
 ///
@@ -92,6 +101,10 @@ pub(crate) fn config(
     file: &str,
     options: &CreateOptions,
 ) -> Result<(AxVMCrateConfig, Images), String> {
+    // To read a text takes much more than the text.
+    if !has_heap(0) {
+        return Err(HEAP_USED_UP.into());
+    }
     let (config, images) = bundle::open(file)?;
     let config = config.with_overrides(&Overrides {
         name: options.name.clone(),
@@ -144,8 +157,9 @@ fn check_room(name: &str, config: &AxVMCrateConfig) -> Result<(), String> {
             "{name} needs {wanted} MiB and {free} MiB are free: give it less, or delete a VM"
         ));
     }
-    if memory::heap_use().1 < HEAP_PER_VM + HEAP_KEPT {
-        return Err(format!("{name}: the host's heap is almost used up: delete a VM first"));
+    let of_vcpus = config.base.cpu_num.saturating_mul(HEAP_PER_VCPU);
+    if !has_heap(of_vcpus.saturating_add(HEAP_PER_VM)) {
+        return Err(format!("{name}: {HEAP_USED_UP}"));
     }
     Ok(())
 }
@@ -156,7 +170,10 @@ fn free_id(wanted: Option<usize>) -> Result<usize, String> {
     match wanted {
         Some(id) if taken(id) => Err(format!("there is a VM with id {id} already")),
         Some(id) => Ok(id),
-        None => Ok((1..=vms.len() + 1).find(|id| !taken(*id)).unwrap_or(vms.len() + 1)),
+        None => {
+            let last = vms.len().saturating_add(1);
+            Ok((1..=last).find(|id| !taken(*id)).unwrap_or(last))
+        }
     }
 }
 
@@ -191,11 +208,32 @@ pub(crate) fn retire(vm: &Vm) -> Result<(), String> {
 /// else looks at it any more.
 pub(crate) fn delete(vm: Arc<Vm>) {
     VMS.lock().retain(|other| !Arc::ptr_eq(other, &vm));
-    let end = now_ns() + ns(LET_GO_WITHIN);
+    let end = now_ns().saturating_add(ns(LET_GO_WITHIN));
     while Arc::strong_count(&vm) > 1 && now_ns() < end {
         thread::sleep(Duration::from_millis(1));
     }
     thread::beside_guests(|| drop(vm));
+}
+
+static LOADING: AtomicBool = AtomicBool::new(false);
+
+/// The right to load images: one VM at a time, because the host's heap has room for one decoder.
+struct LoadingTurn;
+
+impl LoadingTurn {
+    /// Waits until nobody else has it.
+    fn take() -> Self {
+        while LOADING.swap(true, Ordering::Acquire) {
+            thread::sleep(Duration::from_millis(2));
+        }
+        Self
+    }
+}
+
+impl Drop for LoadingTurn {
+    fn drop(&mut self) {
+        LOADING.store(false, Ordering::Release);
+    }
 }
 
 impl Vm {
@@ -216,6 +254,7 @@ impl Vm {
     }
 
     fn boot(&self, why: Boot) -> Result<(), AxVMError> {
+        let _turn = LoadingTurn::take();
         // Before it runs, so that nothing of a short run is forgotten; and not while it runs.
         if self.is_out() {
             self.seats.iter().for_each(|seat| seat.usage.reset());

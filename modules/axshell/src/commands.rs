@@ -126,7 +126,8 @@ pub static COMMANDS: &[Command] = &[
             option("--off", None, "stops that; what was recorded stays"),
             JSON,
         ],
-        notes: "Nothing is recorded until --on. The last 128 exits of each vCPU are kept.",
+        notes: "Nothing is recorded until --on. The last 128 exits of each vCPU are kept.\n\
+                The last 1024 of a VM at most are shown.",
         ..plain(&["vm", "trace"], "shows the last exits of a VM", stats::trace)
     },
     Command {

@@ -28,8 +28,10 @@ const REPLAY_BYTES: u64 = 4 << 10;
 const REPLAY_LINES: usize = 50;
 /// What a terminal is told when a guest that sent escape sequences is left: plain text, and the cursor shown.
 const RESTORE: &[u8] = b"\x1b[0m\x1b[?25h";
-/// The most `vm log` keeps, in bytes.
-const MAX_LOG: usize = 1 << 20;
+/// The most that is looked through for the last lines, in bytes.
+const MAX_LOOK: usize = 1 << 20;
+/// The most that `vm log` shows, in bytes: it takes some seven times as much memory.
+const MAX_LOG: usize = 128 << 10;
 
 /// What of the guest's earlier output is shown on attaching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +96,8 @@ fn replay_from(session: &Session<'_>, vm: &str, start: u64) -> Result<u64, Failu
     let mut tail: VecDeque<u8> = VecDeque::new();
     let mut cursor = start;
     let mut buf = [0; CHUNK];
-    // What is read at most is what is kept; a guest that writes on and on is not waited for.
-    for _ in 0..MAX_LOG / CHUNK {
+    // A guest that writes on and on is not waited for.
+    for _ in 0..MAX_LOOK / CHUNK {
         let count = session.control.console_read(vm, &mut cursor, &mut buf)?;
         if count == 0 {
             break;
@@ -107,14 +109,15 @@ fn replay_from(session: &Session<'_>, vm: &str, start: u64) -> Result<u64, Failu
     let first = cursor.saturating_sub(tail.len() as u64);
     let ends =
         || tail.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at as u64);
+    let behind = |end: u64| first.saturating_add(end).saturating_add(1);
     // The last line may have no end yet.
     let skipped = ends().count().saturating_sub(REPLAY_LINES);
     if let Some(end) = skipped.checked_sub(1).and_then(|last| ends().nth(last)) {
-        return Ok(first + end + 1);
+        return Ok(behind(end));
     }
     let is_cut = first > start;
     let whole = ends().next().filter(|_| is_cut);
-    Ok(whole.map_or(first, |end| first + end + 1))
+    Ok(whole.map_or(first, behind))
 }
 
 /// Moves keys and output until it is over; gives why.
@@ -138,7 +141,7 @@ fn converse(
             let state = session.state(vm);
             return Ok(format!("{vm} is not running ({state}); detached"));
         }
-        burst += wrote;
+        burst = wrote.saturating_add(burst);
         let is_quiet = wrote == 0 && keys == Keys::None;
         wait = if is_quiet || burst >= BURST { POLL } else { Duration::ZERO };
         if !wait.is_zero() {

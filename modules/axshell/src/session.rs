@@ -75,6 +75,9 @@ impl From<ControlError> for Failure {
     }
 }
 
+/// The longest JSON value of several VMs: one VM may be named as often as a line has room.
+const MAX_JSON_BYTES: usize = 1 << 20;
+
 /// What running a command gives.
 pub(crate) type Outcome = Result<(), Failure>;
 
@@ -177,11 +180,18 @@ impl Session<'_> {
     ) -> Outcome {
         let as_json = parsed.has("--json");
         let mut values = Vec::new();
+        let mut size = 0_usize;
         self.each(&parsed.words, |session, typed| {
             let name = session.vm(typed)?;
             let sections = look(session, &name)?;
             if as_json {
-                values.push(report::json(&sections));
+                let value = report::json(&sections);
+                size = size.saturating_add(value.len());
+                if size > MAX_JSON_BYTES {
+                    let message = "this is more than fits into one value: name fewer VMs";
+                    return Err(Failure::Failed(message.into()));
+                }
+                values.push(value);
             } else {
                 session.show(parsed, &sections);
             }
@@ -255,7 +265,7 @@ impl Session<'_> {
             if now >= end {
                 return false;
             }
-            let step = STEP.min(Duration::from_nanos(end - now));
+            let step = STEP.min(Duration::from_nanos(end.saturating_sub(now)));
             if !self.terminal.has_keys() {
                 self.control.sleep(step);
             } else if self.terminal.listen(step, &keys).is_some() {

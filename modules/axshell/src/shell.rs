@@ -85,13 +85,13 @@ impl<C: VmControl> Shell<C> {
     fn read_line(&mut self, terminal: &mut dyn Terminal) -> String {
         self.show_notices(terminal);
         self.editor.draw(terminal);
-        let mut keys = 0;
+        let mut keys = 0_u32;
         loop {
             let key = match self.ahead.pop_front() {
                 Some(key) => Some(key),
                 None => read_key(terminal),
             };
-            keys = if key.is_some() { keys + 1 } else { KEYS_PER_POLL };
+            keys = if key.is_some() { keys.saturating_add(1) } else { KEYS_PER_POLL };
             if keys >= KEYS_PER_POLL {
                 keys = 0;
                 self.control.tick();
@@ -167,7 +167,8 @@ fn read_key(terminal: &mut dyn Terminal) -> Option<u8> {
 
 /// Runs one line, says what is wrong with it, and keeps its status. A blank line has none and leaves the last one.
 pub(crate) fn run_line(session: &mut Session<'_>, line: &str) -> Option<Status> {
-    let outcome = match words::split(line) {
+    let fits = if line.len() <= MAX_LINE_BYTES { Ok(line) } else { Err("the line is too long") };
+    let outcome = match fits.and_then(words::split) {
         Ok(words) if words.is_empty() => return None,
         Ok(words) => run(session, &words),
         Err(message) => Err(Failure::Usage(message.into())),

@@ -22,6 +22,8 @@ const MAX_BYTES: usize = 64 * 1024;
 const MAX_NESTING: usize = 8;
 /// How many dots a key may have: each opens a table of its own.
 const MAX_DOTS: usize = 4;
+/// How many tables a file may have, those that dots open included: each takes more than 1 KiB while it is read.
+const MAX_TABLES: usize = 1024;
 /// How much of a line is shown.
 const SHOWN: usize = 160;
 /// How far right the caret may be before the line's beginning is left out.
@@ -40,17 +42,14 @@ impl<'t> Source<'t> {
 
     /// The tree of the whole file.
     ///
-    /// The grammar is checked first, with nesting and dots counted, so that the tree is built of sound text only
-    /// and cannot get deep enough to exhaust a small stack.
+    /// The grammar is checked first, with nesting, dots and tables counted, so that the tree is built of sound text only
+    /// and cannot get deep enough to exhaust a small stack, nor big enough to exhaust a small heap.
     pub(crate) fn parse(&self) -> Result<Spanned<DeTable<'t>>, ConfigError> {
         if self.text.len() > MAX_BYTES {
             let message = format!("the file has {} bytes", self.text.len());
             return Err(self.error(0..0, "", message, "allowed: 64 KiB at most"));
         }
-        let tokens = toml_parser::Source::new(self.text).lex().into_vec();
-        let mut first = None;
-        parse_document(&tokens, &mut Limits::default(), &mut first);
-        if let Some(error) = first {
+        if let Some(error) = self.check() {
             return Err(self.syntax_error(&error));
         }
         DeTable::parse(self.text).map_err(|error| {
@@ -61,6 +60,14 @@ impl<'t> Source<'t> {
             };
             self.error(span, "", error.message(), hint)
         })
+    }
+
+    /// The first mistake in the grammar, or the first thing too many.
+    fn check(&self) -> Option<ParseError> {
+        let tokens = toml_parser::Source::new(self.text).lex().into_vec();
+        let mut first = None;
+        parse_document(&tokens, &mut Limits::default(), &mut first);
+        first
     }
 
     fn syntax_error(&self, error: &ParseError) -> ConfigError {
@@ -95,16 +102,16 @@ impl<'t> Source<'t> {
     ) -> ConfigError {
         let start = self.text.floor_char_boundary(span.start);
         let before = self.text.get(..start).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline.saturating_add(1));
         let rest = self.text.get(line_start..).unwrap_or_default();
         let line = rest.split('\n').next().unwrap_or_default();
         let line = line.strip_suffix('\r').unwrap_or(line);
-        let column = chars(line, start - line_start);
+        let column = chars(line, start.saturating_sub(line_start));
         let end = chars(line, span.end.saturating_sub(line_start));
         ConfigError {
             file: self.file.to_string(),
             line: self.line_of(start),
-            column: column + 1,
+            column: column.saturating_add(1),
             key: key.to_string(),
             message: message.into(),
             hint: hint.into(),
@@ -115,7 +122,7 @@ impl<'t> Source<'t> {
     /// The line, from 1, that the byte `at` is on.
     pub(crate) fn line_of(&self, at: usize) -> usize {
         let before = self.text.as_bytes().get(..at).unwrap_or_default();
-        1 + before.iter().filter(|byte| **byte == b'\n').count()
+        before.iter().filter(|byte| **byte == b'\n').count().saturating_add(1)
     }
 }
 
@@ -127,9 +134,9 @@ fn chars(line: &str, bytes: usize) -> usize {
 
 /// The part of `line` around the character `column`.
 fn excerpt(line: &str, column: usize, length: usize) -> Excerpt {
-    let skipped = if column > SHOWN_BEFORE { column - SHOWN_BEFORE / 2 } else { 0 };
+    let skipped = if column > SHOWN_BEFORE { column.saturating_sub(SHOWN_BEFORE / 2) } else { 0 };
     let text: String = line.chars().skip(skipped).take(SHOWN).map(printable).collect();
-    let before = column - skipped;
+    let before = column.saturating_sub(skipped);
     let room = text.chars().count().saturating_sub(before);
     Excerpt { before, carets: length.min(room).max(1), text }
 }
@@ -151,11 +158,12 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}{cut}\"", shown.escape_debug())
 }
 
-/// Refuses what nests too deep, while the grammar is checked.
+/// Refuses what nests too deep or gets too big, while the grammar is checked.
 #[derive(Default)]
 struct Limits {
     nesting: usize,
     dots: usize,
+    tables: usize,
 }
 
 impl Limits {
@@ -169,21 +177,31 @@ impl Limits {
         allowed
     }
 
+    fn table(&mut self, span: Span, errors: &mut dyn ErrorSink) {
+        self.tables = self.tables.saturating_add(1);
+        if self.tables > MAX_TABLES {
+            errors.report_error(ParseError::new("too many tables").with_unexpected(span));
+        }
+    }
+
     fn close(&mut self) {
         self.nesting = self.nesting.saturating_sub(1);
     }
 }
 
 impl EventReceiver for Limits {
-    fn std_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) {
+    fn std_table_open(&mut self, span: Span, errors: &mut dyn ErrorSink) {
         self.dots = 0;
+        self.table(span, errors);
     }
 
-    fn array_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) {
+    fn array_table_open(&mut self, span: Span, errors: &mut dyn ErrorSink) {
         self.dots = 0;
+        self.table(span, errors);
     }
 
     fn inline_table_open(&mut self, span: Span, errors: &mut dyn ErrorSink) -> bool {
+        self.table(span, errors);
         self.open(span, errors)
     }
 
@@ -200,6 +218,7 @@ impl EventReceiver for Limits {
     }
 
     fn key_sep(&mut self, span: Span, errors: &mut dyn ErrorSink) {
+        self.table(span, errors);
         self.dots = self.dots.saturating_add(1);
         if self.dots > MAX_DOTS {
             errors.report_error(ParseError::new("too many dots in a key").with_unexpected(span));

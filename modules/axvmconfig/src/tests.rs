@@ -1,5 +1,11 @@
 //! Config files, good and bad, and what is said about them.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::string_slice
+)]
 
 mod accepted;
 mod channels;

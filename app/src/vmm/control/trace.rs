@@ -21,11 +21,17 @@ pub(super) fn record(vm: &Vm, switch: Switch) {
     vm.seats.iter().for_each(|seat| runner::attend(seat.home()));
 }
 
-/// Those of vCPU `vcpu`, or of all of them, that were recorded.
+/// The most exits that are shown at once.
+const MAX_ROWS: usize = 1024;
+
+/// Those of vCPU `vcpu`, or of all of them, that were recorded: of each as many of the last as there is room for.
 pub(super) fn show(vm: &Vm, vcpu: Option<usize>) -> ControlResult<Vec<Section>> {
-    let exits = chosen(vm, vcpu)?.flat_map(|index| {
+    let chosen = chosen(vm, vcpu)?;
+    let of_each = MAX_ROWS.checked_div(chosen.len()).unwrap_or(MAX_ROWS);
+    let exits = chosen.flat_map(|index| {
         let recorded = vm.vm.recorded(index);
-        recorded.into_iter().map(move |exit| row(index, &exit))
+        let skipped = recorded.len().saturating_sub(of_each);
+        recorded.into_iter().skip(skipped).map(move |exit| row(index, &exit))
     });
     let rows: Vec<_> = exits.collect();
     if rows.is_empty() && !vm.vm.records_exits() {

@@ -111,6 +111,17 @@ fn json_is_one_value_also_for_several_vms_and_nothing_after_a_failure() {
 }
 
 #[test]
+fn a_value_is_not_made_longer_by_naming_a_vm_again_and_again() {
+    let mut shell = Shell::new(Fake::with(&["wordy"]));
+    let named = |times: usize| format!("vm stats --json {}", "wordy ".repeat(times));
+    assert_eq!(execute(&mut shell, &named(4)).0, 0);
+    let (status, said) = execute(&mut shell, &named(5));
+    assert_eq!(status, 1);
+    assert_eq!(said, "error: this is more than fits into one value: name fewer VMs\n");
+    assert_eq!(execute(&mut shell, &named(5).replace("--json ", "")).0, 0, "text has no end");
+}
+
+#[test]
 fn top_refreshes_until_a_key_says_enough() {
     let screen = typed(b"vm top\rq");
     assert!(

@@ -41,6 +41,13 @@ fn set_e_ends_a_script_at_the_first_failure_and_lasts_until_its_end() {
 }
 
 #[test]
+fn a_line_of_a_script_is_no_longer_than_a_typed_one() {
+    let line = |length: usize| format!("echo {}\n", "x".repeat(length - 5));
+    assert_eq!(source(&line(512)).0, 0);
+    assert_eq!(source(&line(513)), (1, "error: the line is too long\n".into()));
+}
+
+#[test]
 fn a_script_that_runs_itself_ends() {
     let (status, said) = source("source boot.axsh\n");
     assert_eq!(status, 1);

@@ -20,6 +20,8 @@ const WINDOW_MAX: usize = 8 << 20;
 /// More host memory than a decoder takes: while the window's buffer grows, the one of half its size is
 /// there as well; blocks and tables are less than 1 MiB.
 const HEAP_MAX: usize = 2 * WINDOW_MAX;
+/// What has to be left beside it for everybody else.
+const HEAP_LEFT: usize = 16 << 20;
 /// The size of a chunk.
 const CHUNK: usize = 64 << 10;
 
@@ -86,8 +88,11 @@ impl<'a> Zstd<'a> {
 
 /// Refuses to begin when the host's memory cannot be enough: the decoder has no way to say so.
 fn check_heap() -> Result<(), ImageError> {
-    let mut trial: Vec<u8> = Vec::new();
-    trial.try_reserve_exact(HEAP_MAX).map_err(|_| ImageError::NoHeap { needed: HEAP_MAX })
+    let mut trials: [Vec<u8>; 2] = [Vec::new(), Vec::new()];
+    // Without this the compiler may leave out what is only taken and given back.
+    let mut both = core::hint::black_box(&mut trials).iter_mut().zip([HEAP_MAX, HEAP_LEFT]);
+    both.try_for_each(|(trial, bytes)| trial.try_reserve_exact(bytes))
+        .map_err(|_| ImageError::NoHeap { needed: HEAP_MAX })
 }
 
 /// What the decoder's error means to the operator.

@@ -166,6 +166,18 @@ fn long_files_long_lines_and_long_lists_are_bounded() {
 }
 
 #[test]
+fn more_tables_than_anybody_writes_are_refused() {
+    let headers: String = (0..1025).map(|number| format!("[t{number}]\n")).collect();
+    let dots: String = (0..300).map(|number| format!("a.b.c.d.e{number} = 1\n")).collect();
+    let braces = format!("x = [{}]", "{},".repeat(1025));
+    for text in [headers, dots, braces] {
+        assert_eq!(refusal(&text).message, "too many tables");
+    }
+    let enough: String = (0..1024).map(|number| format!("[t{number}]\n")).collect();
+    assert_eq!(refusal(&enough).message, "unknown key \"t0\"");
+}
+
+#[test]
 fn what_is_not_printable_does_not_reach_the_terminal() {
     let error = refusal("name = \"\u{1b}[2J\"");
     assert!(!error.to_string().contains('\u{1b}'));
