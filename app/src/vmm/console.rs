@@ -49,19 +49,20 @@ impl History {
         let ring = self.ring.lock();
         let oldest = ring.written.saturating_sub(KEPT as u64);
         *cursor = (*cursor).clamp(oldest, ring.written);
-        let available = ring.written - *cursor;
+        let available = ring.written.saturating_sub(*cursor);
         let count = out.len().min(usize::try_from(available).unwrap_or(KEPT));
         for (offset, slot) in (0u64..).zip(out.iter_mut().take(count)) {
-            *slot = ring.at(*cursor + offset);
+            *slot = ring.at(cursor.wrapping_add(offset));
         }
-        *cursor += count as u64;
+        *cursor = cursor.wrapping_add(count as u64);
         count
     }
 }
 
 impl Ring {
     fn index(position: u64) -> usize {
-        usize::try_from(position % KEPT as u64).unwrap_or(0)
+        const SIZE: u64 = KEPT as u64;
+        usize::try_from(position % SIZE).unwrap_or(0)
     }
 
     fn at(&self, position: u64) -> u8 {
@@ -76,6 +77,6 @@ impl ByteSink for History {
         if let Some(slot) = ring.bytes.get_mut(index) {
             *slot = byte;
         }
-        ring.written += 1;
+        ring.written = ring.written.wrapping_add(1);
     }
 }

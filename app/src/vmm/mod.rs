@@ -1,4 +1,5 @@
 //! The VMs of this machine: their table, the runners that run their vCPUs, their consoles, the shell's hands.
+#![deny(clippy::arithmetic_side_effects)]
 
 mod bundle;
 mod console;

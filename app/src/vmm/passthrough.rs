@@ -140,8 +140,8 @@ pub(crate) fn deliver(cpu: usize) {
     for (word, first) in words.iter().zip((0u32..).step_by(64)) {
         let mut came = word.swap(0, Ordering::SeqCst);
         while came != 0 {
-            let intid = first + came.trailing_zeros();
-            came &= came - 1;
+            let intid = first.saturating_add(came.trailing_zeros());
+            came &= came.wrapping_sub(1);
             hand_over(intid);
         }
     }

@@ -84,7 +84,7 @@ impl Seats {
             let home = axsched::choose_home(seat.affinity(), &loads, None)
                 .ok_or_else(|| nowhere(vcpu, configured))?;
             if let Some(load) = loads.get_mut(home) {
-                *load += u64::from(weight);
+                *load = load.saturating_add(u64::from(weight));
             }
             seat.home.store(home, Ordering::SeqCst);
             seats.push(seat);

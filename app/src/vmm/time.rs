@@ -1,5 +1,6 @@
 //! Counter ticks and nanoseconds.
 
+use core::num::NonZeroU64;
 use core::time::Duration;
 
 use arm_vcpu::{counter_frequency, physical_counter};
@@ -16,14 +17,21 @@ pub(crate) fn duration_ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Ticks in a second.
+fn frequency() -> NonZeroU64 {
+    NonZeroU64::new(counter_frequency()).unwrap_or(NonZeroU64::MIN)
+}
+
 /// Ticks as nanoseconds.
 pub(crate) fn ticks_to_ns(ticks: u64) -> u64 {
-    let frequency = counter_frequency().max(1);
-    (ticks / frequency) * NANOS + (ticks % frequency) * NANOS / frequency
+    let frequency = frequency();
+    let rest = (ticks % frequency).wrapping_mul(NANOS) / frequency;
+    (ticks / frequency).wrapping_mul(NANOS).wrapping_add(rest)
 }
 
 /// Nanoseconds as ticks.
 pub(crate) fn ns_to_ticks(ns: u64) -> u64 {
-    let frequency = counter_frequency().max(1);
-    (ns / NANOS) * frequency + (ns % NANOS) * frequency / NANOS
+    let frequency = frequency().get();
+    let rest = (ns % NANOS).wrapping_mul(frequency) / NANOS;
+    (ns / NANOS).wrapping_mul(frequency).wrapping_add(rest)
 }

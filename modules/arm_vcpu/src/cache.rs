@@ -46,7 +46,7 @@ pub unsafe fn zero(start: usize, size: usize) {
 pub fn publish(start: usize, size: usize) {
     let line = line_bytes();
     let end = start.saturating_add(size);
-    for at in (start & !(line - 1)..end).step_by(line) {
+    for at in (start & !line.wrapping_sub(1)..end).step_by(line) {
         by_address(at, Op::CleanInvalidate);
     }
     barrier!("dsb sy");

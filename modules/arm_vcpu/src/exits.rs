@@ -38,7 +38,7 @@ impl<H: ExitHandler<Aarch64VCpu>> Exits<H> {
             {
                 synchronous[class] = Self::of(class);
             }
-            class += 1;
+            class = class.wrapping_add(1);
         }
         ExitTable { synchronous, interrupt, error: on_error::<H> }
     }
@@ -72,7 +72,7 @@ impl<H: ExitHandler<Aarch64VCpu>> Exits<H> {
                 let (class, function) = recorded[at];
                 synchronous[class] = function;
             }
-            at += 1;
+            at = at.wrapping_add(1);
         }
         ExitTable { synchronous, interrupt, error: on_error::<H> }
     }

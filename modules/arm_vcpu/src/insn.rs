@@ -178,8 +178,8 @@ impl Form {
         let moved = base.wrapping_add(self.offset);
         let address = if self.index == Index::Post { base } else { moved };
         let bytes = self.width.bytes() as u64;
-        let total = if self.rt2.is_some() { 2 * bytes } else { bytes };
-        if (address & 0xfff) + total > 0x1000 {
+        let total = if self.rt2.is_some() { bytes << 1 } else { bytes };
+        if (address & 0xfff).wrapping_add(total) > 0x1000 {
             return Err(DecodeError::CrossesPage);
         }
         let access = |address, reg| Access { address, width: self.width, reg, kind: self.kind };
@@ -304,13 +304,13 @@ fn imm9(insn: u32) -> u64 {
 
 /// `value` of `width` bits as a two's complement number.
 fn sign_extend(value: u32, width: u32) -> u64 {
-    let sign = 1 << (width - 1);
+    let sign = 1 << width.wrapping_sub(1);
     (u64::from(value) ^ sign).wrapping_sub(sign)
 }
 
 /// `width` bits of the instruction from bit `low` up.
 const fn bits(insn: u32, low: u32, width: u32) -> u32 {
-    insn >> low & ((1 << width) - 1)
+    insn >> low & (1_u32 << width).wrapping_sub(1)
 }
 
 /// One bit of the instruction.

@@ -1,4 +1,5 @@
 #![no_std]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 //! aarch64 virtual CPU: world switch, exit decode, system-register traps.
 //!
 //! | file | holds |

@@ -296,7 +296,7 @@ axle_vectors:
 const _: () = assert!(offset_of!(Aarch64VCpu, ctx) == 0);
 const _: () = assert!(
     offset_of!(Aarch64VCpu, host_stack_top)
-        == offset_of!(Aarch64VCpu, handler_data) + size_of::<u64>()
+        == offset_of!(Aarch64VCpu, handler_data).wrapping_add(size_of::<u64>())
 );
 
 #[cfg(target_arch = "aarch64")]

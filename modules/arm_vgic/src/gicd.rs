@@ -79,7 +79,7 @@ impl<L: ListRegisters> Distributor<L> {
             AccessWidth::Dword if offset & 3 == 0 => u64::from(self.read32(offset, initiator)),
             AccessWidth::Byte => match Register::at(offset) {
                 Some(Register::Ipriorityr(n)) => {
-                    u64::from(self.priorities(n) >> (n % 4 * 8) & 0xff)
+                    u64::from(self.priorities(n) >> ((n % 4) << 3) & 0xff)
                 }
                 Some(Register::Icfgr(_)) | None => 0,
             },
@@ -156,7 +156,7 @@ impl<L: ListRegisters> Distributor<L> {
     /// The bank of SPIs `word`; no bank for word 0, which belongs to the redistributors.
     #[inline]
     fn shared(&self, word: usize) -> usize {
-        if word == 0 { usize::MAX } else { self.0.vcpus() + word - 1 }
+        if word == 0 { usize::MAX } else { self.0.vcpus().wrapping_add(word).wrapping_sub(1) }
     }
 
     fn read_ctlr(&self) -> u32 {

@@ -45,10 +45,10 @@ impl<L: ListRegisters> Device for Redistributors<L> {
         match width {
             AccessWidth::Dword if offset & 3 != 0 => 0,
             AccessWidth::Dword if offset < SGI_BASE => u64::from(self.read_control(vcpu, offset)),
-            AccessWidth::Dword => u64::from(self.read_private(vcpu, offset - SGI_BASE, initiator)),
-            AccessWidth::Byte if offset >= SGI_BASE => match Register::at(offset - SGI_BASE) {
+            AccessWidth::Dword => u64::from(self.read_private(vcpu, offset ^ SGI_BASE, initiator)),
+            AccessWidth::Byte if offset >= SGI_BASE => match Register::at(offset ^ SGI_BASE) {
                 Some(Register::Ipriorityr(n)) => {
-                    u64::from(self.priorities(vcpu, n) >> (n % 4 * 8) & 0xff)
+                    u64::from(self.priorities(vcpu, n) >> ((n % 4) << 3) & 0xff)
                 }
                 Some(Register::Icfgr(_)) | None => 0,
             },
@@ -83,10 +83,10 @@ impl<L: ListRegisters> Redistributors<L> {
             AccessWidth::Dword if offset & 3 != 0 => {}
             AccessWidth::Dword if offset == GICR_WAKER => self.write_waker(vcpu, low(value)),
             AccessWidth::Dword if offset >= SGI_BASE => {
-                self.write_private(vcpu, offset - SGI_BASE, low(value), initiator);
+                self.write_private(vcpu, offset ^ SGI_BASE, low(value), initiator);
             }
             AccessWidth::Byte if offset >= SGI_BASE => {
-                if let Some(Register::Ipriorityr(n)) = Register::at(offset - SGI_BASE) {
+                if let Some(Register::Ipriorityr(n)) = Register::at(offset ^ SGI_BASE) {
                     self.set_priorities(vcpu, n, &[value.to_le_bytes()[0]], initiator);
                 }
             }
@@ -95,7 +95,7 @@ impl<L: ListRegisters> Redistributors<L> {
     }
 
     fn typer(&self, vcpu: usize) -> u64 {
-        let last = if vcpu + 1 == self.0.vcpus() { TYPER_LAST } else { 0 };
+        let last = if vcpu.wrapping_add(1) == self.0.vcpus() { TYPER_LAST } else { 0 };
         affinity(vcpu) << 32 | (vcpu as u64 & 0xffff) << 8 | last
     }
 

@@ -137,7 +137,7 @@ impl<L: ListRegisters> Gicv2Distributor<L> {
 
     /// The bank of INTIDs `word * 32` and up as the vCPU `initiator` sees it.
     fn bank(&self, word: usize, initiator: usize) -> usize {
-        if word == 0 { initiator } else { self.0.vcpus() + word - 1 }
+        if word == 0 { initiator } else { self.0.vcpus().wrapping_add(word).wrapping_sub(1) }
     }
 
     /// GICD_ISPENDR0 and GICD_ICPENDR0 only show SGIs.
@@ -205,13 +205,20 @@ impl<L: ListRegisters> Gicv2Distributor<L> {
         for (n, &value) in values.iter().enumerate() {
             let value = value & all;
             match register {
-                OwnRegister::Itargetsr(first) => self.write_targets(first + n, value, initiator),
+                OwnRegister::Itargetsr(first) => {
+                    self.write_targets(first.wrapping_add(n), value, initiator)
+                }
                 OwnRegister::Cpendsgir(first) => vgic.change(initiator, |state, out| {
                     state.sync(initiator, &vgic.lrs, out);
-                    state.unpend_from(initiator, bit(first + n), (value, &vgic.lrs), out);
+                    state.unpend_from(
+                        initiator,
+                        bit(first.wrapping_add(n)),
+                        (value, &vgic.lrs),
+                        out,
+                    );
                 }),
                 OwnRegister::Spendsgir(first) => vgic.change(initiator, |state, out| {
-                    state.pend_from(initiator, bit(first + n), value, out);
+                    state.pend_from(initiator, bit(first.wrapping_add(n)), value, out);
                 }),
             }
         }

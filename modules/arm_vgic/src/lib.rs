@@ -1,5 +1,6 @@
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 //! The virtual GIC of one VM, version 2 or 3: distributor and redistributors emulated, list registers filled.
 //!
 //! Arm IHI 0069 (GIC architecture, v3) and IHI 0048 (v2). The guest's CPU interface is the hardware's own; what this

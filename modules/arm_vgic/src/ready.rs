@@ -22,9 +22,14 @@ impl ReadyQueue {
         Self {
             levels: 0,
             words: [0; LEVELS],
-            bits: vec![0; words * LEVELS].into_boxed_slice(),
+            bits: vec![0; words.saturating_mul(LEVELS)].into_boxed_slice(),
             stride: words,
         }
+    }
+
+    #[inline(always)]
+    fn place(&self, level: usize, word: usize) -> usize {
+        level.wrapping_mul(self.stride).wrapping_add(word)
     }
 
     #[inline]
@@ -36,7 +41,8 @@ impl ReadyQueue {
     #[inline]
     pub(crate) fn insert(&mut self, word: usize, n: u32, priority: u8) {
         let level = usize::from(priority >> 3);
-        let Some(bits) = self.bits.get_mut(level * self.stride + word) else {
+        let place = self.place(level, word);
+        let Some(bits) = self.bits.get_mut(place) else {
             return;
         };
         *bits |= 1 << n;
@@ -50,7 +56,8 @@ impl ReadyQueue {
     #[inline]
     pub(crate) fn remove(&mut self, word: usize, n: u32, priority: u8) {
         let level = usize::from(priority >> 3);
-        let Some(bits) = self.bits.get_mut(level * self.stride + word) else {
+        let place = self.place(level, word);
+        let Some(bits) = self.bits.get_mut(place) else {
             return;
         };
         *bits &= !(1 << n);
@@ -72,7 +79,7 @@ impl ReadyQueue {
         // An empty queue has 32 trailing zeros, and level 32 does not exist.
         let level = self.levels.trailing_zeros() as usize;
         let word = self.words.get(level)?.trailing_zeros() as usize;
-        let bits = self.bits.get(level * self.stride + word)?;
+        let bits = self.bits.get(self.place(level, word))?;
         (*bits != 0).then(|| (word, bits.trailing_zeros()))
     }
 }

@@ -165,17 +165,17 @@ impl State {
 
     /// GICx_ICFGR: two bits per interrupt for the 16 in `half` 0 or 1 of the bank; the upper one says edge-triggered.
     pub(crate) fn read_config(&self, index: usize, half: usize) -> u32 {
-        let edge = self.banks.get(index).map_or(0, |bank| bank.edge) >> (half * 16) & 0xffff;
-        (0..16).fold(0, |value, n| value | (edge >> n & 1) << (2 * n + 1))
+        let edge = self.banks.get(index).map_or(0, |bank| bank.edge) >> (half << 4) & 0xffff;
+        (0..16).fold(0, |value, n| value | (edge >> n & 1) << (n << 1 | 1))
     }
 
     pub(crate) fn write_config(&mut self, index: usize, half: usize, value: u32, out: &mut Outbox) {
-        let edge = (0..16).fold(0, |edge, n| edge | (value >> (2 * n + 1) & 1) << n);
+        let edge = (0..16).fold(0, |edge, n| edge | (value >> (n << 1 | 1) & 1) << n);
         let Some(bank) = self.banks.get_mut(index) else {
             return;
         };
-        let writable = 0xffff << (half * 16) & bank.valid & !bank.timer;
-        let changed = (bank.edge ^ edge << (half * 16)) & writable;
+        let writable = 0xffff << (half << 4) & bank.valid & !bank.timer;
+        let changed = (bank.edge ^ edge << (half << 4)) & writable;
         bank.edge ^= changed;
         self.follow(index, changed, out);
     }

@@ -11,7 +11,7 @@ pub const fn affinity(index: usize) -> u64 {
 /// The vCPU whose affinity is Aff2.Aff1.Aff0 in bits 23 to 0, of `vcpus`.
 pub(crate) fn vcpu_at(affinity: u32, vcpus: usize) -> Option<usize> {
     let [aff0, aff1, aff2, _] = affinity.to_le_bytes();
-    let index = usize::from(aff1) * 16 + usize::from(aff0);
+    let index = usize::from(aff1) << 4 | usize::from(aff0);
     (aff2 == 0 && aff0 < 16 && index < vcpus).then_some(index)
 }
 
@@ -29,7 +29,7 @@ impl Sgi {
     pub(crate) fn decode(value: u64, from: usize, all: u64) -> Self {
         let intid = low(value >> 24) & 0xf;
         let targets = if value & (0xff << 48 | 0xf << 44 | 1 << 40 | 0xff << 32) == 0 {
-            let first = low(value >> 16 & 0xff) * 16;
+            let first = low(value >> 16 & 0xff) << 4;
             (value & 0xffff).checked_shl(first).unwrap_or(0) & all
         } else if value >> 40 & 1 == 1 {
             all & !vcpu_bit(from)
@@ -52,7 +52,7 @@ pub(crate) const fn to_self(index: usize) -> u64 {
 
 /// A mask of `vcpus` vCPUs, 1 to 64.
 pub(crate) fn all_of(vcpus: usize) -> u64 {
-    u64::MAX >> (64 - vcpus.clamp(1, 64))
+    u64::MAX >> 64_usize.wrapping_sub(vcpus.clamp(1, 64))
 }
 
 #[cfg(test)]

@@ -83,10 +83,10 @@ impl State {
             bank.timer = TIMER_BIT;
             bank
         });
-        let words = 1 + spis / 32;
+        let words = (spis / 32).saturating_add(1);
         let shared = (1..words).map(|word| {
-            let exist = FIRST_SPECIAL.saturating_sub(word * 32).min(32);
-            Bank::new(word, u32::MAX >> (32 - exist), 0)
+            let exist = FIRST_SPECIAL.saturating_sub(word << 5).min(32);
+            Bank::new(word, u32::MAX >> 32_usize.saturating_sub(exist), 0)
         });
         let mut state = Self {
             banks: private.chain(shared).collect(),
@@ -103,7 +103,7 @@ impl State {
     /// The bank of interrupts `word * 32` and up as vCPU `vcpu` sees it.
     #[inline]
     pub(crate) fn index(&self, vcpu: usize, word: usize) -> usize {
-        if word == 0 { vcpu } else { self.vcpus.len() + word - 1 }
+        if word == 0 { vcpu } else { self.vcpus.len().wrapping_add(word).wrapping_sub(1) }
     }
 
     /// The bank and bit of an SPI; `None` when there is no such SPI.

@@ -166,7 +166,7 @@ impl<L: ListRegisters + 'static> Vgic<L> {
             return Err(VgicError::Spis(spis));
         }
         let count = lrs.count().clamp(1, MAX_LIST_REGISTERS);
-        let slots = (u16::MAX >> (MAX_LIST_REGISTERS - count)) & !1;
+        let slots = (u16::MAX >> MAX_LIST_REGISTERS.saturating_sub(count)) & !1;
         Ok(Arc::new(Self {
             state: SpinNoIrq::new(State::new(vcpus, spis, slots, architecture)),
             doorbells: (0..vcpus).map(|vcpu| Doorbell::new(vcpu, architecture)).collect(),

@@ -23,6 +23,6 @@ impl AccessWidth {
     /// A mask of the bits the access covers.
     #[inline]
     pub const fn mask(self) -> u64 {
-        u64::MAX >> (64 - 8 * self.bytes())
+        u64::MAX >> (64_u32.wrapping_sub(8 << self as u32))
     }
 }

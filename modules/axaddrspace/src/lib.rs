@@ -1,5 +1,6 @@
 #![no_std]
 #![deny(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 //! What a guest-physical address means: address types, stage-2 tables, guest memory, the frame pool.
 //!
 //! | file | holds |

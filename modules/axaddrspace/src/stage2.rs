@@ -189,7 +189,7 @@ impl<H: GuestMemoryHal> Drop for Stage2<H> {
 
 /// Where in a table of `level` the entry for `at` is.
 const fn index(at: usize, level: Level) -> usize {
-    (at / level.size()) % ENTRIES
+    (at >> level.size().trailing_zeros()) % ENTRIES
 }
 
 fn zeroed_table<H: GuestMemoryHal>() -> Option<HostPhysAddr> {

@@ -183,8 +183,9 @@ impl Bus {
         gpa: GuestPhysAddr,
         width: AccessWidth,
     ) -> Option<(&Slot, usize)> {
-        let fits =
-            |slot: &Slot, offset: usize| offset < slot.size && slot.size - offset >= width.bytes();
+        let fits = |slot: &Slot, offset: usize| {
+            offset < slot.size && slot.size.wrapping_sub(offset) >= width.bytes()
+        };
         if let Some(slot) = self.slots.get(near.0) {
             let offset = gpa.as_usize().wrapping_sub(slot.start);
             if fits(slot, offset) {

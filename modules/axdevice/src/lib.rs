@@ -1,5 +1,6 @@
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 //! Emulated devices: the trait they implement, the ports they are given, the bus that finds them.
 
 extern crate alloc;

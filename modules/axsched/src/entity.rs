@@ -55,7 +55,11 @@ impl<T> Entity<T> {
     /// Adds `ran_ns` of run time, scaled by the weight.
     pub(crate) fn advance(&mut self, ran_ns: u64) {
         let weight = u64::from(clamp_weight(self.weight));
-        let scaled = ran_ns.min(MAX_CHARGE_NS) * u64::from(DEFAULT_WEIGHT) / weight;
+        let scaled = ran_ns
+            .min(MAX_CHARGE_NS)
+            .wrapping_mul(u64::from(DEFAULT_WEIGHT))
+            .checked_div(weight)
+            .unwrap_or(0);
         self.vruntime_ns = self.vruntime_ns.wrapping_add(scaled);
     }
 }

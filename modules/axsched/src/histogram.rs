@@ -23,7 +23,7 @@ impl Histogram {
 
     /// The kinds, the shortest first: below how many us, none for the last, and how many there were.
     pub fn counts(&self) -> impl Iterator<Item = (Option<u64>, u64)> {
-        let below = |kind| (kind + 1 < KINDS).then_some(1u64 << kind);
+        let below = |kind| (kind < KINDS - 1).then_some(1u64 << kind);
         let counts = self.0.iter().map(|count| count.load(Ordering::Relaxed));
         counts.enumerate().map(move |(kind, count)| (below(kind), count))
     }

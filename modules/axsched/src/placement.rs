@@ -96,7 +96,7 @@ pub fn align(clocks: &[Clock]) -> [u64; MAX_CPUS] {
         }
     }
     order.sort_unstable();
-    let mut raise = 0;
+    let mut raise = 0_u64;
     for pair in order.windows(2).rev() {
         let [(behind, cpu), (ahead, _)] = pair else {
             break;
@@ -104,7 +104,7 @@ pub fn align(clocks: &[Clock]) -> [u64; MAX_CPUS] {
         if *behind == i64::MIN {
             break;
         }
-        raise += ahead.abs_diff(*behind).saturating_sub(LEASH_NS);
+        raise = ahead.abs_diff(*behind).saturating_sub(LEASH_NS).saturating_add(raise);
         if let Some(own) = raises.get_mut(*cpu) {
             *own = raise;
         }

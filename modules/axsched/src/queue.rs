@@ -139,7 +139,7 @@ impl<T: Copy + Eq> RunQueue<T> {
         if self.len() >= self.capacity {
             return Err(QueueError::Full);
         }
-        self.load += u64::from(entity.weight);
+        self.load = self.load.saturating_add(u64::from(entity.weight));
         self.append(entity);
         Ok(())
     }
@@ -265,7 +265,8 @@ impl<T: Copy + Eq> RunQueue<T> {
         if self.waiting.is_empty() {
             return None;
         }
-        let share_ns = PERIOD_NS * u64::from(current.entity.weight) / self.load.max(1);
+        let share_ns = PERIOD_NS.saturating_mul(u64::from(current.entity.weight));
+        let share_ns = share_ns.checked_div(self.load.max(1)).unwrap_or(0);
         Some(share_ns.clamp(MIN_SLICE_NS, MAX_SLICE_NS))
     }
 
@@ -276,7 +277,7 @@ impl<T: Copy + Eq> RunQueue<T> {
 
     /// How many are runnable, the current one included.
     pub fn len(&self) -> usize {
-        self.waiting.len() + usize::from(self.current.is_some())
+        self.waiting.len().saturating_add(usize::from(self.current.is_some()))
     }
 
     /// Whether nobody is runnable.
@@ -344,7 +345,7 @@ impl<T: Copy + Eq> RunQueue<T> {
 
 /// A virtual time from elsewhere, held to `credit_ns` below the floor and to a bounded debt above it.
 fn bounded(vruntime_ns: u64, floor_ns: u64, credit_ns: u64) -> u64 {
-    let (credit, debt) = (-credit_ns.cast_signed(), MAX_DEBT_NS.cast_signed());
+    let (credit, debt) = (credit_ns.cast_signed().wrapping_neg(), MAX_DEBT_NS.cast_signed());
     floor_ns.wrapping_add_signed(distance(vruntime_ns, floor_ns).clamp(credit, debt))
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Completion {
 
 /// Completes the last word of `before`, the text before the cursor.
 pub(crate) fn complete(before: &str, control: &dyn VmControl) -> Completion {
-    let start = before.rfind(' ').map_or(0, |at| at + 1);
+    let start = before.rfind(' ').map_or(0, |at| at.saturating_add(1));
     let (finished, partial) = before.split_at_checked(start).unwrap_or((before, ""));
     let words: Vec<&str> = finished.split_whitespace().collect();
     let mut candidates = candidates(&words, partial, control);
@@ -64,10 +64,11 @@ fn arguments_of(
         return Vec::new();
     }
     let takes = |name: &str| option(name).is_some_and(|option| option.value.is_some());
-    let mut taken = 0;
+    let mut taken = 0_usize;
     let mut is_value = false;
     for word in arguments {
-        taken += usize::from(!is_value && !word.starts_with('-'));
+        let counts = !is_value && !word.starts_with('-');
+        taken = taken.saturating_add(usize::from(counts));
         is_value = takes(word);
     }
     match command.positional(taken).map(|positional| positional.kind) {

@@ -113,7 +113,7 @@ impl Editor {
             return;
         }
         let cursor = self.cursor();
-        if !(self.hidden..=self.hidden + VISIBLE).contains(&cursor) {
+        if !(self.hidden..=self.hidden.saturating_add(VISIBLE)).contains(&cursor) {
             self.hidden = cursor.saturating_sub(VISIBLE / 2);
         }
         let all = self.line.before().chars().chain(self.line.behind());
@@ -121,7 +121,7 @@ impl Editor {
         clear_row(terminal);
         terminal.write(PROMPT.as_bytes());
         terminal.write(shown.as_bytes());
-        let back = shown.chars().count().saturating_sub(cursor - self.hidden);
+        let back = shown.chars().count().saturating_sub(cursor.saturating_sub(self.hidden));
         if back > 0 {
             terminal.write(alloc::format!("\x1b[{back}D").as_bytes());
         }
@@ -182,7 +182,7 @@ impl Editor {
                 bell(terminal);
             }
             self.dropped = true;
-        } else if self.line.at_end() && self.cursor() - self.hidden.min(self.cursor()) <= VISIBLE {
+        } else if self.line.at_end() && self.cursor().saturating_sub(self.hidden) <= VISIBLE {
             terminal.write(c.encode_utf8(&mut [0; 4]).as_bytes());
         } else {
             self.draw(terminal);

@@ -74,11 +74,11 @@ fn usage(command: &Command) -> String {
     let mut column = text.chars().count();
     for option in command.options {
         let part = format!(" [{}]", spelled(option));
-        if column + part.len() > COLUMNS {
+        if column.saturating_add(part.len()) > COLUMNS {
             text += "\n        ";
             column = 8;
         }
-        column += part.len();
+        column = column.saturating_add(part.len());
         text += &part;
     }
     text.push('\n');

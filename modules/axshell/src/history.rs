@@ -36,7 +36,7 @@ impl History {
 
     /// The line before the one shown, which is `shown`.
     pub(crate) fn up(&mut self, shown: &str) -> Option<&str> {
-        let back = self.back + 1;
+        let back = self.back.saturating_add(1);
         let line = self.lines.get(self.lines.len().checked_sub(back)?)?;
         if self.back == 0 {
             self.draft = shown.into();

@@ -150,7 +150,7 @@ impl Decoder {
         }
         let bits = bits << 6 | u32::from(byte & 0x3f);
         if missing > 1 {
-            self.0 = State::Utf8 { bits, missing: missing - 1, least };
+            self.0 = State::Utf8 { bits, missing: missing.saturating_sub(1), least };
             return None;
         }
         let decoded = char::from_u32(bits).filter(|c| bits >= least && !c.is_control());
@@ -174,7 +174,8 @@ impl Decoder {
     fn csi(&mut self, first: u16, now: u16, later: bool, byte: u8) -> Option<Key> {
         match byte {
             b'0'..=b'9' => {
-                let now = now.saturating_mul(10).saturating_add(u16::from(byte - b'0'));
+                let now =
+                    now.saturating_mul(10).saturating_add(u16::from(byte.saturating_sub(b'0')));
                 self.0 = State::Csi { first, now, later };
                 None
             }

@@ -62,7 +62,8 @@ impl Line {
     /// Puts `c` at the cursor; false when the line is full.
     pub(crate) fn insert(&mut self, c: char) -> bool {
         let behind: usize = self.behind.iter().map(|c| c.len_utf8()).sum();
-        let fits = self.before.len() + behind + c.len_utf8() <= MAX_LINE_BYTES;
+        let fits =
+            self.before.len().saturating_add(behind).saturating_add(c.len_utf8()) <= MAX_LINE_BYTES;
         if fits {
             self.before.push(c);
         }

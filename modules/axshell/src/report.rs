@@ -225,7 +225,7 @@ fn lines_of(fields: &[Field]) -> String {
 fn grid_of(fields: &[Field]) -> String {
     let longest = fields.iter().map(|field| field.name.chars().count()).max().unwrap_or(0);
     // Two blanks behind the name and the value, which has at most 18 characters; two before the line.
-    let per_line = ((COLUMNS - 2) / longest.saturating_add(22)).max(1);
+    let per_line = (COLUMNS - 2).checked_div(longest.saturating_add(22)).unwrap_or(0).max(1);
     let cells = |field: &Field| [field.name.clone(), field.value.text()];
     let rows = fields.chunks(per_line).map(|line| line.iter().flat_map(cells).collect());
     table::table(&[], &rows.collect::<Vec<_>>())

@@ -48,7 +48,7 @@ impl Search {
     /// On to an older line, if there is one.
     pub(crate) fn older(&mut self, history: &History) {
         if let Some((age, _)) =
-            history.search(&self.part, self.age + 1).filter(|_| !self.part.is_empty())
+            history.search(&self.part, self.age.saturating_add(1)).filter(|_| !self.part.is_empty())
         {
             self.age = age;
         }

@@ -28,18 +28,20 @@ fn distance(a: &str, b: &str) -> usize {
     let mut previous = None;
     for (row, from) in a.chars().enumerate() {
         let mut now = Vec::with_capacity(above.len());
-        let mut left = row + 1;
+        let mut left = row.saturating_add(1);
         now.push(left);
         for (column, to) in b.iter().enumerate() {
-            let at =
-                |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX - 1);
-            let mut best = at(&above, column) + usize::from(from != *to);
-            best = best.min(at(&above, column + 1) + 1).min(left + 1);
+            // `more` than in `row` at `column`.
+            let at = |row: &[usize], column: usize, more: usize| {
+                row.get(column).map_or(usize::MAX, |far| far.saturating_add(more))
+            };
+            let mut best = at(&above, column, usize::from(from != *to));
+            best = best.min(at(&above, column.saturating_add(1), 1)).min(left.saturating_add(1));
             let before = column.checked_sub(1);
             if let Some(before) =
                 before.filter(|at| previous == Some(*to) && b.get(*at) == Some(&from))
             {
-                best = best.min(at(&older, before) + 1);
+                best = best.min(at(&older, before, 1));
             }
             left = best;
             now.push(best);

@@ -18,7 +18,7 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     for row in all() {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
-            let pad = width.saturating_sub(cell.chars().count()) + 2;
+            let pad = width.saturating_sub(cell.chars().count()).saturating_add(2);
             line.push_str(cell);
             line.extend(core::iter::repeat_n(' ', pad));
         }

@@ -10,7 +10,7 @@ const SIZES: [(char, u32); 4] = [('K', 10), ('M', 20), ('G', 30), ('T', 40)];
 pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let unit = text.chars().next_back()?.to_ascii_uppercase();
     let shift = SIZES.iter().find(|(name, _)| *name == unit).map(|(_, shift)| *shift);
-    let digits = if shift.is_some() { text.get(..text.len() - 1)? } else { text };
+    let digits = if shift.is_some() { text.get(..text.len().checked_sub(1)?)? } else { text };
     parse_number(digits)?.checked_mul(1 << shift.unwrap_or(0))
 }
 
@@ -46,12 +46,14 @@ pub(crate) fn rounded(bytes: u64) -> String {
 pub(crate) fn size(bytes: u64) -> String {
     for (unit, shift) in SIZES.into_iter().rev() {
         let one = 1u64 << shift;
-        let (whole, rest) = (bytes / one, bytes % one);
+        let (whole, rest) = (bytes >> shift, bytes & one.wrapping_sub(1));
         if whole > 0 && rest == 0 {
             return format!("{whole}{unit}");
         }
         if whole >= 10 {
-            return format!("{whole}.{}{unit}", rest / (one / 10 + 1));
+            // Just above a tenth, so that there are nine of them at most.
+            let tenths = rest.checked_div((one / 10).saturating_add(1)).unwrap_or(0);
+            return format!("{whole}.{tenths}{unit}");
         }
     }
     format!("{bytes}")

@@ -1,4 +1,5 @@
 #![no_std]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 //! One virtual CPU of any architecture: its states, its exits, what an architecture implements.
 
 extern crate alloc;

@@ -82,10 +82,10 @@ fn zero<H: AxVMHal, A: GuestCpu>(
     const ZEROS: [u8; 4096] = [0; 4096];
     let mut at = start.as_usize();
     while at < end.as_usize() {
-        let bytes = (end.as_usize() - at).min(ZEROS.len());
+        let bytes = end.as_usize().saturating_sub(at).min(ZEROS.len());
         let zeros = ZEROS.get(..bytes).unwrap_or(&ZEROS);
         machine.space.write_image(GuestPhysAddr::from_usize(at), zeros)?;
-        at += bytes;
+        at = at.saturating_add(bytes);
     }
     Ok(())
 }

@@ -269,14 +269,14 @@ struct Size(usize);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, name) = if self.0.is_multiple_of(1 << 20) {
-            (1 << 20, "MiB")
+        let (shift, name) = if self.0.is_multiple_of(1 << 20) {
+            (20, "MiB")
         } else if self.0.is_multiple_of(1 << 10) {
-            (1 << 10, "KiB")
+            (10, "KiB")
         } else {
-            (1, "B")
+            (0, "B")
         };
-        f.pad(&alloc::format!("{} {name}", self.0 / unit))
+        f.pad(&alloc::format!("{} {name}", self.0 >> shift))
     }
 }
 

@@ -1,6 +1,7 @@
 #![no_std]
 //! A virtual machine: its life cycle, its memory map, its exits, its power calls, its images.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 extern crate alloc;
 #[cfg(test)]

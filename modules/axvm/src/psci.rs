@@ -163,12 +163,12 @@ pub const fn constant_answer(function: u32) -> Option<u64> {
 /// Which of the `span` functions from `first` on exist, one bit each.
 const fn known_from(first: u32, span: u32) -> u32 {
     let mut known = 0;
-    let mut number = 0;
+    let mut number: u32 = 0;
     while number < span {
-        if Function::from_id(first + number).is_some() {
+        if Function::from_id(first.wrapping_add(number)).is_some() {
             known |= 1 << number;
         }
-        number += 1;
+        number = number.wrapping_add(1);
     }
     known
 }

@@ -72,7 +72,8 @@ impl Record {
         let first = end.saturating_sub(KEPT as u64);
         let read: Vec<_> = (first..end).map(|number| (number, self.slot(number))).collect();
         // The slot of the one that is being put is not to be trusted either.
-        let gone = (self.put.load(Ordering::Relaxed) + 1).saturating_sub(KEPT as u64);
+        let put = self.put.load(Ordering::Relaxed);
+        let gone = put.saturating_add(1).saturating_sub(KEPT as u64);
         read.into_iter().filter(|(number, _)| *number >= gone).map(|(_, exit)| exit).collect()
     }
 
@@ -87,7 +88,8 @@ impl Record {
 
 #[inline(always)]
 fn slot_of(number: u64) -> usize {
-    usize::try_from(number % KEPT as u64).unwrap_or(0)
+    const SLOTS: u64 = KEPT as u64;
+    usize::try_from(number % SLOTS).unwrap_or(0)
 }
 
 #[cfg(test)]

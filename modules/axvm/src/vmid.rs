@@ -30,7 +30,7 @@ impl Vmid {
         let (index, word) = used.iter_mut().enumerate().find(|(_, word)| **word != u64::MAX)?;
         let bit = word.trailing_ones();
         *word |= 1 << bit;
-        u16::try_from(index * 64).ok().map(|base| Self(base + (bit & 63) as u16))
+        u16::try_from(index << 6 | (bit & 63) as usize).ok().map(Self)
     }
 
     pub(crate) const fn get(&self) -> u16 {

@@ -299,12 +299,12 @@ fn default_place(kind: EmulatedDeviceType, devices: &[EmulatedDeviceConfig]) -> 
     if !kind.is_virtio() {
         return None;
     }
-    let base_of = |slot: usize| VIRTIO_BASE + slot * VIRTIO_SIZE;
+    let base_of = |slot: usize| VIRTIO_BASE.saturating_add(slot.saturating_mul(VIRTIO_SIZE));
     let free = |slot: &usize| devices.iter().all(|one| one.base_gpa != base_of(*slot));
     (0..VIRTIO_SLOTS).find(free).map(|slot| Place {
         base: base_of(slot),
         length: VIRTIO_SIZE,
-        irq: VIRTIO_IRQ + slot,
+        irq: VIRTIO_IRQ.saturating_add(slot),
     })
 }
 

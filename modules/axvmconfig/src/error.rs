@@ -48,7 +48,7 @@ const GUTTER: usize = 4;
 impl fmt::Display for ConfigError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Excerpt { text, before, carets } = &*self.excerpt;
-        let digits = self.line.checked_ilog10().unwrap_or(0) as usize + 1;
+        let digits = self.line.checked_ilog10().map_or(1, |tens| tens.saturating_add(1) as usize);
         let gutter = digits.max(GUTTER);
         writeln!(out, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
         writeln!(out, "{:>gutter$} | {text}", self.line)?;

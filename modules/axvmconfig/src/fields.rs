@@ -114,7 +114,7 @@ impl<'s> Fields<'s> {
         }
         let mut fields = Self::empty(node.source, node.key.clone(), node.span.clone());
         let items = node.items()?;
-        if items.len() > row.len() || items.len() + optional < row.len() {
+        if !(row.len().saturating_sub(optional)..=row.len()).contains(&items.len()) {
             let message = format!("{} has {} items", node.key, items.len());
             return Err(node.error(message, format!("allowed: [{}]", row.join(", "))));
         }

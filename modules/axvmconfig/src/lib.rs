@@ -14,6 +14,7 @@
 //! address can be had is asked later, by those who know.
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 extern crate alloc;
 #[cfg(test)]

@@ -23,21 +23,27 @@ pub(crate) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> O
 /// The insertions, deletions, replacements and swaps of neighbours from `a` to `b`; capitals count for nothing.
 fn distance(a: &str, b: &str) -> usize {
     let cost = |one: u8, other: u8| usize::from(!one.eq_ignore_ascii_case(&other));
-    let at = |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX / 2);
+    // One more than in row `row` at `index`.
+    let beyond = |row: &[usize], index: usize| {
+        row.get(index).map_or(usize::MAX, |far| far.saturating_add(1))
+    };
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut before_last: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=b.len()).collect();
     let mut previous = None;
     for (i, from) in a.iter().enumerate() {
         let mut row = Vec::with_capacity(last.len());
-        row.push(i + 1);
+        row.push(i.saturating_add(1));
         for (j, to) in b.iter().enumerate() {
-            let edited =
-                (at(&last, j) + cost(*from, *to)).min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let replaced =
+                last.get(j).map_or(usize::MAX, |far| far.saturating_add(cost(*from, *to)));
+            let edited = replaced.min(beyond(&last, j.saturating_add(1))).min(beyond(&row, j));
             let before = j.checked_sub(1).and_then(|left| b.get(left).map(|byte| (left, *byte)));
             let swapped = match (previous, before) {
-                (Some(above), Some((left, byte))) if cost(above, *to) + cost(*from, byte) == 0 => {
-                    at(&before_last, left) + 1
+                (Some(above), Some((left, byte)))
+                    if cost(above, *to) == 0 && cost(*from, byte) == 0 =>
+                {
+                    beyond(&before_last, left)
                 }
                 _ => usize::MAX,
             };

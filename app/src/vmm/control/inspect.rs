@@ -37,7 +37,7 @@ pub(super) fn chosen(vm: &Vm, vcpu: Option<usize>) -> ControlResult<Range<usize>
     let (name, count) = (vm.vm.name(), vm.vm.vcpu_num());
     match vcpu {
         None => Ok(0..count),
-        Some(vcpu) if vcpu < count => Ok(vcpu..vcpu + 1),
+        Some(vcpu) if vcpu < count => Ok(vcpu..vcpu.saturating_add(1)),
         Some(vcpu) => {
             let last = count.saturating_sub(1);
             refuse(format!("{name} has no vCPU {vcpu}; its last is {last}"))
@@ -103,7 +103,7 @@ pub(super) fn read_memory(vm: &Vm, address: u64, buf: &mut [u8]) -> ControlResul
     let known = vm.vm.config().memory_regions.iter();
     let fits = known.clone().any(|region| {
         let end = region.gpa.saturating_add(region.size);
-        (region.gpa..end).contains(&gpa) && buf.len() <= end - gpa
+        (region.gpa..end).contains(&gpa) && buf.len() <= end.saturating_sub(gpa)
     });
     if !fits {
         let ranges: Vec<_> = known

@@ -86,14 +86,16 @@ impl PrivateInterrupts {
 
     /// Sets the priority of private interrupt `intid`; a lower value goes first.
     pub fn set_priority(&self, intid: u32, priority: u8) {
-        let register = Self::IPRIORITYR + (size(u64::from(intid)) & 31);
-        let address = core::ptr::with_exposed_provenance_mut::<u8>(self.frame + register);
+        let register = Self::IPRIORITYR.wrapping_add(size(u64::from(intid)) & 31);
+        let address =
+            core::ptr::with_exposed_provenance_mut::<u8>(self.frame.wrapping_add(register));
         // SAFETY: `register`'s caller promised mapped registers; priorities are byte-accessible.
         unsafe { address.write_volatile(priority) };
     }
 
     fn set_bit(&self, register: usize, intid: u32) {
-        let address = core::ptr::with_exposed_provenance_mut::<u32>(self.frame + register);
+        let address =
+            core::ptr::with_exposed_provenance_mut::<u32>(self.frame.wrapping_add(register));
         // SAFETY: `register`'s caller promised mapped registers; these write-one registers have no
         // effect but on the one interrupt.
         unsafe { address.write_volatile(1 << (intid & 31)) };

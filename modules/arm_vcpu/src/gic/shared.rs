@@ -82,17 +82,21 @@ impl Distributor {
             let [target, ..] = private::target_of(affinity).to_le_bytes();
             self.set_byte(Self::ITARGETSR, intid, target);
         } else {
-            let register = Self::IROUTER + size(u64::from(spi(intid))) * 8;
-            let address = core::ptr::with_exposed_provenance_mut::<u64>(self.base + register);
+            let address = self.address::<u64>(Self::IROUTER, size(u64::from(spi(intid)) << 3));
             // SAFETY: `register`'s caller promised a mapped distributor; the register is one SPI's own.
             unsafe { address.write_volatile(affinity & AFFINITY) };
         }
         barrier!("dsb sy");
     }
 
+    /// The address of what is `offset` behind `first`.
+    fn address<T>(&self, first: usize, offset: usize) -> *mut T {
+        let address = self.base.wrapping_add(first).wrapping_add(offset);
+        core::ptr::with_exposed_provenance_mut(address)
+    }
+
     fn set_byte(&self, register: usize, intid: u32, value: u8) {
-        let register = register + size(u64::from(spi(intid)));
-        let address = core::ptr::with_exposed_provenance_mut::<u8>(self.base + register);
+        let address = self.address::<u8>(register, size(u64::from(spi(intid))));
         // SAFETY: `register`'s caller promised a mapped distributor; priorities and targets are byte-accessible, and a
         // byte is one SPI's own.
         unsafe { address.write_volatile(value) };
@@ -100,8 +104,7 @@ impl Distributor {
 
     fn set_bit(&self, register: usize, intid: u32) {
         let intid = spi(intid);
-        let register = register + size(u64::from(intid / 32)) * 4;
-        let address = core::ptr::with_exposed_provenance_mut::<u32>(self.base + register);
+        let address = self.address::<u32>(register, size(u64::from(intid / 32) << 2));
         // SAFETY: `register`'s caller promised a mapped distributor; these write-one registers have no
         // effect but on the one interrupt, which is an SPI and a guest's.
         unsafe { address.write_volatile(1 << (intid % 32)) };

@@ -61,13 +61,13 @@ pub(super) fn set_frames(frames: &Frames) {
 }
 
 fn read(frame: &AtomicUsize, offset: usize) -> u32 {
-    let address = frame.load(Ordering::Relaxed) + offset;
+    let address = frame.load(Ordering::Relaxed).wrapping_add(offset);
     // SAFETY: `use_v2`'s caller promised mapped frames, and `offset` is that of a register in `frame`.
     unsafe { core::ptr::with_exposed_provenance::<u32>(address).read_volatile() }
 }
 
 fn write(frame: &AtomicUsize, offset: usize, value: u32) {
-    let address = frame.load(Ordering::Relaxed) + offset;
+    let address = frame.load(Ordering::Relaxed).wrapping_add(offset);
     // SAFETY: as in `read`; what is written configures interrupts, and changes no memory.
     unsafe { core::ptr::with_exposed_provenance_mut::<u32>(address).write_volatile(value) };
 }
@@ -124,17 +124,17 @@ pub(super) fn send_sgi(targets: u32, intid: u32) {
 
 /// How many list registers this CPU has (GICH_VTR.ListRegs).
 pub fn list_registers() -> usize {
-    (read(&GICH, GICH_VTR) & 0x3f) as usize + 1
+    (read(&GICH, GICH_VTR) & 0x3f).wrapping_add(1) as usize
 }
 
 /// Reads `GICH_LR<index>`; `index` is below [`list_registers`].
 pub fn list_register(index: usize) -> u32 {
-    read(&GICH, GICH_LR0 + 4 * (index & 0x3f))
+    read(&GICH, GICH_LR0.wrapping_add((index & 0x3f) << 2))
 }
 
 /// Writes `GICH_LR<index>`; `index` is below [`list_registers`].
 pub fn set_list_register(index: usize, value: u32) {
-    write(&GICH, GICH_LR0 + 4 * (index & 0x3f), value);
+    write(&GICH, GICH_LR0.wrapping_add((index & 0x3f) << 2), value);
 }
 
 /// Turns the maintenance interrupt for "no list register is pending" on or off. It is signalled only while a vCPU is

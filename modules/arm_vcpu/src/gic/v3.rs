@@ -122,7 +122,7 @@ by_index!(active_priorities1, set_active_priorities1:
 
 /// How many list registers this CPU has (ICH_VTR_EL2.ListRegs).
 pub fn list_registers() -> usize {
-    size(mrs!("S3_4_C12_C11_1") & 31) + 1
+    size(mrs!("S3_4_C12_C11_1") & 31).wrapping_add(1)
 }
 
 /// How many active-priority registers of each group exist (ICH_VTR_EL2.PREbits); others are UNDEFINED.

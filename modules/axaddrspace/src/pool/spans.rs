@@ -24,7 +24,9 @@ impl Span {
 
     /// How many naturally aligned blocks of `size` bytes (a power of two) lie within.
     pub(super) fn whole_blocks(&self, size: usize) -> usize {
-        (self.end / size).saturating_sub(self.start.div_ceil(size))
+        let shift = size.trailing_zeros();
+        let first = self.start.saturating_add(size.saturating_sub(1)).unbounded_shr(shift);
+        self.end.unbounded_shr(shift).saturating_sub(first)
     }
 }
 

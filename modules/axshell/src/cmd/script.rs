@@ -21,10 +21,10 @@ pub(crate) fn source(session: &mut Session<'_>, parsed: &Parsed) -> Outcome {
     }
     let text = session.control.script(name)?;
     let (scripted, before) = (session.terminal.scripted, session.settings);
-    session.depth += 1;
+    session.depth = session.depth.saturating_add(1);
     session.terminal.scripted = true;
     let outcome = lines(session, name, &text);
-    session.depth -= 1;
+    session.depth = session.depth.saturating_sub(1);
     session.terminal.scripted = scripted;
     session.settings.stops_at_failure = before.stops_at_failure;
     outcome

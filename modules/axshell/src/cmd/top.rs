@@ -24,10 +24,10 @@ pub(crate) fn top(session: &mut Session<'_>, parsed: &Parsed) -> Outcome {
     let every = parsed.value("--every", wanted, every).map_err(Failure::Usage)?.unwrap_or(USUAL);
     // A script has nobody who could end it.
     let count = count.or_else(|| (!session.terminal.is_interactive()).then_some(1));
-    let mut shown = 0;
+    let mut shown = 0_u64;
     loop {
         print(session);
-        shown += 1;
+        shown = shown.saturating_add(1);
         if count.is_some_and(|count| shown >= count) || session.rest(every, b"qQ") {
             return Ok(());
         }

@@ -1,5 +1,11 @@
 //! Configurations and what becomes of them, without a host.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    clippy::expect_used
+)]
 
 use super::*;
 use crate::{HostDevice, fdt};

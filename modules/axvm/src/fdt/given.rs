@@ -129,8 +129,8 @@ impl<'a> Walk<'a> {
             return Err(self.error(token, "its nodes are nested deeper than 64 levels"));
         };
         *slot = name;
-        self.depth += 1;
-        self.skip(length + 1);
+        self.depth = self.depth.saturating_add(1);
+        self.skip(length.saturating_add(1));
         Ok(())
     }
 
@@ -157,7 +157,7 @@ impl<'a> Walk<'a> {
     fn word(&mut self) -> Result<u32, FdtError> {
         let word = be32(self.structure, self.at)
             .ok_or_else(|| self.error(self.at, "it ends without an end token"))?;
-        self.at += 4;
+        self.at = self.at.saturating_add(4);
         Ok(word)
     }
 

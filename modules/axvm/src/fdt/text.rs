@@ -44,8 +44,9 @@ pub fn to_dts(dtb: &[u8]) -> Result<String, FdtError> {
 
 /// The memory reservation block, whose end the check has seen.
 fn reservations(tree: &[u8], offset: usize, out: &mut String) {
-    let wide = |entry: &[u8], at| {
-        u64::from(be32(entry, at).unwrap_or(0)) << 32 | u64::from(be32(entry, at + 4).unwrap_or(0))
+    let wide = |entry: &[u8], at: usize| {
+        let half = |at| u64::from(be32(entry, at).unwrap_or(0));
+        half(at) << 32 | half(at.saturating_add(4))
     };
     for entry in tree.get(offset..).unwrap_or(&[]).chunks_exact(16) {
         let (address, size) = (wide(entry, 0), wide(entry, 8));
@@ -69,10 +70,10 @@ impl<'a> Walk<'a> {
         match self.word()? {
             BEGIN_NODE => {
                 let name = text(self.structure)?;
-                self.take(name.len() + 1)?;
+                self.take(name.len().saturating_add(1))?;
                 let name = if self.depth == 0 { "/".to_string() } else { printable(name) };
                 line(out, self.depth, &format!("{name} {{"));
-                self.depth += 1;
+                self.depth = self.depth.saturating_add(1);
             }
             END_NODE => {
                 self.depth = self.depth.checked_sub(1)?;

@@ -104,12 +104,12 @@ impl Tree {
     }
 
     fn spis(&mut self, intids: &[u32], trigger: u32) -> Result<(), FdtError> {
-        let mut cells = Vec::with_capacity(intids.len() * 3);
+        let mut cells = Vec::new();
         for &intid in intids {
             if !(FIRST_SPI..=LAST_SPI).contains(&intid) {
                 return Err(FdtError::BadInterrupt(intid));
             }
-            cells.extend([SPI, intid - FIRST_SPI, trigger]);
+            cells.extend([SPI, intid.saturating_sub(FIRST_SPI), trigger]);
         }
         self.cells("interrupts", &cells)
     }

@@ -94,7 +94,7 @@ fn check_machine(header: &FileHeader<AnyEndian>) -> Result<(), ImageError> {
 
 /// Section headers load nothing, but stand at the end of most files: one that lacks them is cut off.
 fn check_sections(header: &FileHeader<AnyEndian>, size: usize) -> Result<(), ImageError> {
-    let table = u64::from(header.e_shnum) * u64::from(header.e_shentsize);
+    let table = u64::from(header.e_shnum).saturating_mul(u64::from(header.e_shentsize));
     let end = header
         .e_shoff
         .checked_add(table)

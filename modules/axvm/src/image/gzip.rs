@@ -176,10 +176,10 @@ impl Crc32 {
             let mut bit = 0;
             while bit < 8 {
                 value = if value & 1 == 0 { value >> 1 } else { value >> 1 ^ 0xedb8_8320 };
-                bit += 1;
+                bit = u32::wrapping_add(bit, 1);
             }
             table[byte as usize] = value;
-            byte += 1;
+            byte = byte.wrapping_add(1);
         }
         table
     }

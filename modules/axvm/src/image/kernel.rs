@@ -96,11 +96,12 @@ impl Kernel {
         let (linked, size) = (self.range.start, self.range.len());
         let outside = ImageError::OutsideRam { part: Part::Kernel, start, size };
         let end = start.checked_add(size).ok_or(outside)?;
-        // No address is below `linked` or above its end, so that nothing wraps.
+        // No address is below `linked` or above its end, so that in the end nothing has wrapped.
+        let moved = |address: usize| address.wrapping_sub(linked).wrapping_add(start);
         for piece in &mut self.pieces {
-            piece.address = piece.address - linked + start;
+            piece.address = moved(piece.address);
         }
-        self.entry = self.entry - linked + start;
+        self.entry = moved(self.entry);
         self.range = start..end;
         Ok(())
     }
@@ -127,15 +128,15 @@ impl Kernel {
 
     /// What is to be zero.
     pub(super) fn zero(&self) -> Vec<Range<GuestPhysAddr>> {
-        let rest =
-            |piece: &ElfSegment| piece.address + piece.file.len()..piece.address + piece.size;
+        let at = |piece: &ElfSegment, size| piece.address.saturating_add(size);
+        let rest = |piece: &ElfSegment| at(piece, piece.file.len())..at(piece, piece.size);
         self.pieces.iter().map(rest).filter(|range| !range.is_empty()).map(guest).collect()
     }
 }
 
 /// `given`, if it differs from `linked` by a multiple of `step`.
 fn aligned(given: usize, linked: usize, step: usize) -> Result<usize, ImageError> {
-    let excess = given.wrapping_sub(linked) % step;
+    let excess = given.wrapping_sub(linked).checked_rem(step).unwrap_or(0);
     if excess == 0 {
         return Ok(given);
     }
@@ -161,7 +162,7 @@ fn choose(space: &Space, offset: usize, size: usize) -> Result<usize, ImageError
         if end <= region.end {
             return Ok(start);
         }
-        missing = missing.min(end - region.end);
+        missing = missing.min(end.saturating_sub(region.end));
     }
     Err(ImageError::NoRoom { part: Part::Kernel, size, missing })
 }

@@ -163,7 +163,7 @@ fn fixed(
 fn check_window(kernel: &Range<usize>, ramdisk: &Range<usize>) -> Result<(), ImageError> {
     let start = kernel.start.min(ramdisk.start) & !(WINDOW_ALIGN - 1);
     let end = kernel.end.max(ramdisk.end);
-    if end - start > WINDOW_SIZE { Err(ImageError::RamdiskTooFar) } else { Ok(()) }
+    if end.saturating_sub(start) > WINDOW_SIZE { Err(ImageError::RamdiskTooFar) } else { Ok(()) }
 }
 
 /// The same range as guest-physical addresses.

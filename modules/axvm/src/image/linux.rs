@@ -131,7 +131,8 @@ fn pe_file_size(head: &[u8], size: usize) -> Result<u64, ImageError> {
     let end = first.saturating_add(usize::from(sections) * SECTION_SIZE);
     let table = head.get(first..end).ok_or(short(end))?;
     let ends = table.chunks_exact(SECTION_SIZE).filter_map(|section| {
-        Some(u64::from(u32_at(section, 16)?) + u64::from(u32_at(section, 20)?))
+        let end = u64::from(u32_at(section, 16)?).saturating_add(u64::from(u32_at(section, 20)?));
+        Some(end)
     });
     Ok(ends.max().unwrap_or(0))
 }

@@ -111,7 +111,7 @@ impl Space {
             wanted = fit(there.end, size).ok_or(full(size))?;
         }
         if wanted.end > limit {
-            return Err(full(wanted.end - limit));
+            return Err(full(wanted.end.saturating_sub(limit)));
         }
         self.taken.push((part, wanted.clone()));
         Ok(wanted)
