@@ -28,7 +28,7 @@ debug: setup ## the same, stopped, with gdb attached
 test: setup build ## host tests and QEMU cases             CASE="hello timer" runs only those cases
 	@scripts/test $(CASE)
 
-bench: setup build ## what exits, the image, memory and starting cost, against the budget     BENCH="--enforce rows"
+bench: setup build ## what exits, the image, memory and starting cost; fails beyond a budget   BENCH="rows"
 	@scripts/bench $(BENCH)
 
 bench-linux: setup build ## the same for Linux up to its first process (two minutes)

@@ -22,7 +22,7 @@ LIMIT_S = 600.0
 
 @dataclass
 class Guest:
-    """One VM, as a configuration of its own: image paths are whole, so it can stand anywhere."""
+    """One VM, as a configuration of its own: image paths are whole, so it can stand anywhere; `more` is more of its TOML."""
 
     name: str
     kernel: Path
@@ -30,6 +30,7 @@ class Guest:
     cmdline: str = ""
     cpus: int = 1
     memory: str = "16M"
+    more: str = ""
 
     def write(self) -> Path:
         """Writes the configuration and gives its path."""
@@ -38,7 +39,7 @@ class Guest:
             keys["ramdisk"] = str(self.ramdisk)
         lines = [f"{key} = {bundle.quoted(value)}" for key, value in keys.items()] + [f"cpus = {self.cpus}"]
         path = OUT / f"{self.name}.toml"
-        path.write_text("\n".join(lines) + "\n")
+        path.write_text("\n".join(lines) + f"\n{self.more}\n")
         return path
 
 
@@ -84,8 +85,8 @@ def under_axle(guest: Guest, raw: Path, smp: int, memory: str = "2G", trace: lis
     """Lets the hypervisor in `raw` start `guest` alone, nobody at its console, and gives its console once it is off."""
     extra, log = logged(guest, trace)
     with Serial(machine(raw, smp, memory) + CLOCK + extra, OUT / f"{guest.name}.log", LIMIT_S, 1) as line:
-        line.expect(PROMPT, 0, 60)
         line.expect(re.compile(rf"{guest.name} stopped: (.*)"), 0, LIMIT_S)
+        line.expect(PROMPT, 0, 60)
         line.type(f"vm log {guest.name} -n 5000\r")
         line.expect(re.compile("vm log"), 0, 10)
         start = line.read_to

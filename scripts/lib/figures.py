@@ -12,10 +12,18 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+ROW_HEAD = ["instructions", "native", "floor", "best peer", "budget", "minimum", "median", "mean", "maximum", "verdict"]
+
+
+def row(found: dict, budget: dict) -> list[str]:
+    """One row of the bench guest as it is shown under ROW_HEAD."""
+    before = [found["native"], budget.get("floor"), budget.get("peer"), budget.get("budget")]
+    measured = [found[figure] for figure in ("min", "median", "mean", "max")]
+    return [budget["text"], *("" if value is None else str(value) for value in before + measured), found["verdict"]]
+
+
 def rows(result: dict, budgets: dict) -> str:
-    head = ["instructions", "native", "budget", "minimum", "median", "mean", "maximum", ""]
-    keys = ["native", "budget", "min", "median", "mean", "max", "verdict"]
-    return markdown(head, [[budgets[name]["text"], *(str(row[key]) for key in keys)] for name, row in result.items()])
+    return markdown(ROW_HEAD, [row(found, budgets[name]) for name, found in result.items()])
 
 
 def linux(result: dict, budgets: dict) -> str:

@@ -1,6 +1,6 @@
 //! What the device tree says about the machine.
 
-use crate::{boot, cpu, gic, ivc, uart};
+use crate::{boot, cpu, gic, ivc, pl031, uart};
 use core::ops::Range;
 use fdt::Fdt;
 
@@ -13,7 +13,6 @@ pub(crate) struct Board {
     ram: [Range<u64>; MAX_RANGES],
     tree: Range<u64>,
     arguments: &'static str,
-    rtc: Option<usize>,
     gpio: Option<usize>,
     watchdog: [Option<usize>; 2],
     spare_uart: Option<usize>,
@@ -37,7 +36,6 @@ impl Board {
             ram: [const { 0..0 }; MAX_RANGES],
             tree: address as u64..(address + tree.total_size()).next_multiple_of(8) as u64,
             arguments: tree.chosen().bootargs().unwrap_or(""),
-            rtc: window(&tree, "arm,pl031", 0),
             gpio: window(&tree, "arm,pl061", 0),
             watchdog: [0, 1].map(|frame| window(&tree, "arm,sbsa-gwdt", frame)),
             spare_uart: spare_uart(&tree),
@@ -58,9 +56,10 @@ impl Board {
         words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
     }
 
-    /// Where the clock is.
-    pub(crate) fn rtc(&self) -> Option<usize> {
-        self.rtc
+    /// The number that is the boot argument `name`, in hexadecimal behind 0x.
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+        let word = self.argument(name)?;
+        word.strip_prefix("0x").map_or(word.parse(), |digits| u64::from_str_radix(digits, 16)).ok()
     }
 
     /// Where the GPIO controller is.
@@ -121,6 +120,9 @@ fn spare_uart(tree: &Fdt<'_>) -> Option<usize> {
 fn locate_devices(tree: &Fdt<'_>) {
     if let Some(base) = window(tree, "arm,pl011", 0) {
         uart::set_base(base);
+    }
+    if let Some(base) = window(tree, "arm,pl031", 0) {
+        pl031::set_base(base);
     }
     if let (Some(distributor), Some(redistributors)) =
         (window(tree, "arm,gic-v3", 0), window(tree, "arm,gic-v3", 1))

@@ -39,7 +39,7 @@ pub(crate) fn doorbell() -> u32 {
 /// # Panics
 /// When the channel does not have it.
 pub(crate) fn load(offset: usize) -> u64 {
-    let value = mmio::read64(place(offset));
+    let value = mmio::read64(address(offset));
     barrier();
     value
 }
@@ -50,10 +50,14 @@ pub(crate) fn load(offset: usize) -> u64 {
 /// When the channel does not have it.
 pub(crate) fn store(offset: usize, value: u64) {
     barrier();
-    mmio::write64(place(offset), value);
+    mmio::write64(address(offset), value);
 }
 
-fn place(offset: usize) -> usize {
+/// The address of the word at `offset`.
+///
+/// # Panics
+/// When the channel does not have it.
+pub(crate) fn address(offset: usize) -> usize {
     assert!(offset + 8 <= bytes(), "beyond the channel");
     BASE.load(Relaxed) + offset
 }

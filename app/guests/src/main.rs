@@ -9,6 +9,7 @@ mod cpu;
 mod gic;
 mod ivc;
 mod mmio;
+mod pl031;
 mod psci;
 mod ram;
 mod registers;

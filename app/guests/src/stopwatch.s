@@ -56,6 +56,82 @@ clock_nothing:
     mrs     x1, cntvct_el0
     ret
 
+// ID_AA64ISAR0_EL1: the register Linux reads most often.
+.global clock_id
+clock_id:
+    mrs     x0, cntvct_el0
+    mrs     x2, id_aa64isar0_el1
+    mrs     x1, cntvct_el0
+    ret
+
+// x0 = CNTV_CVAL_EL0, far away.
+.global clock_timer_write
+clock_timer_write:
+    mov     x2, x0
+    mrs     x0, cntvct_el0
+    msr     cntv_cval_el0, x2
+    mrs     x1, cntvct_el0
+    ret
+
+.global clock_tlbi
+clock_tlbi:
+    mrs     x0, cntvct_el0
+    tlbi    vmalle1is
+    mrs     x1, cntvct_el0
+    dsb     ish
+    isb
+    ret
+
+// x0 = ICC_EOIR1_EL1: an interrupt that is active.
+.global clock_end
+clock_end:
+    mov     x2, x0
+    mrs     x0, cntvct_el0
+    msr     S3_0_C12_C12_1, x2
+    mrs     x1, cntvct_el0
+    ret
+
+// x0 = target, x1 = source, x2 = bytes, a multiple of 64.
+.global clock_copy
+clock_copy:
+    mov     x3, x0
+    mrs     x0, cntvct_el0
+1:  ldp     x4, x5, [x1]
+    ldp     x6, x7, [x1, #16]
+    ldp     x8, x9, [x1, #32]
+    ldp     x10, x11, [x1, #48]
+    add     x1, x1, #64
+    stp     x4, x5, [x3]
+    stp     x6, x7, [x3, #16]
+    stp     x8, x9, [x3, #32]
+    stp     x10, x11, [x3, #48]
+    add     x3, x3, #64
+    subs    x2, x2, #64
+    b.ne    1b
+    mrs     x1, cntvct_el0
+    ret
+
+// x0 = where this vCPU stamps, x1 = where the other does. Stamps until it has not run for a while and the other has, and once
+// more. The pair is the other's last stamp and the first time here behind it.
+.global clock_turn
+clock_turn:
+    ldr     x6, [x1]
+    mrs     x2, cntvct_el0
+1:  mov     x3, x2
+    str     x3, [x0]
+    mrs     x2, cntvct_el0
+    sub     x4, x2, x3
+    cmp     x4, #200                // longer than this loop, shorter than a turn of the other
+    b.lo    1b
+    ldr     x5, [x1]
+    cmp     x5, x6
+    mov     x6, x5
+    b.eq    1b
+    str     x2, [x0]
+    mov     x0, x5
+    mov     x1, x2
+    ret
+
 // x0 = ICC_SGI1R_EL1, for another CPU. Returns the counter just before. YIELD lets an emulator with one thread turn to
 // that CPU at once.
 .global clock_send
@@ -125,7 +201,7 @@ clock_self:
     isb
 1:  b       1b
 
-// x0 = value, x1 = address of GICD_SGIR.
+// x0 = value, x1 = address of a register whose write interrupts this CPU.
 .global clock_self_store
 clock_self_store:
     into_the_gate

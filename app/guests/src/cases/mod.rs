@@ -147,7 +147,7 @@ impl Case {
             Case::Spin => spin::run(board),
             Case::Publish => ivc::publish(board),
             Case::Subscribe => ivc::subscribe(board),
-            Case::Rtc => rtc::run(board),
+            Case::Rtc => rtc::run(),
             Case::Key => key::run(board),
             Case::Watchdog => watchdog::run(board),
             Case::Serial => serial::run(board),

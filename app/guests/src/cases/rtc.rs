@@ -1,36 +1,19 @@
-//! A clock of the host (PL031, ARM DDI 0224) that is given to the guest: it is read, and its alarm interrupts.
+//! A clock of the host that is given to the guest: it is read, and its alarm interrupts.
 
 use super::Completion;
-use crate::board::Board;
+use crate::pl031::{self, DR, ICR, IMSC, INTID, MR, RIS, read, write};
 use crate::report::{Outcome, check, ensure};
-use crate::{cpu, gic, mmio, println, timer, trap};
+use crate::{cpu, gic, println, timer, trap};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-const DR: usize = 0x00;
-const MR: usize = 0x04;
-const IMSC: usize = 0x10;
-const RIS: usize = 0x14;
-const ICR: usize = 0x1c;
-
-/// SPI 2 of QEMU's virt board.
-const INTID: u32 = 34;
 /// Alarms taken, half of them awake and half asleep.
 const ALARMS: usize = 4;
 /// 2020-01-01: no host is older.
 const NEW_YEAR_2020: u32 = 1_577_836_800;
 
-static BASE: AtomicUsize = AtomicUsize::new(0);
 static RANG: AtomicUsize = AtomicUsize::new(0);
 /// Interrupts of others, or without an alarm.
 static FOREIGN: AtomicUsize = AtomicUsize::new(0);
-
-fn read(register: usize) -> u32 {
-    mmio::read(BASE.load(Relaxed) + register)
-}
-
-fn write(register: usize, value: u32) {
-    mmio::write(BASE.load(Relaxed) + register, value);
-}
 
 /// Takes the alarm back.
 pub(super) fn interrupt(intid: u32) -> Completion {
@@ -44,10 +27,8 @@ pub(super) fn interrupt(intid: u32) -> Completion {
 }
 
 /// All of it.
-pub(super) fn run(board: &Board) -> Outcome {
-    let base = board.rtc();
-    ensure("the device tree has no clock", base.is_some())?;
-    BASE.store(base.unwrap_or(0), Relaxed);
+pub(super) fn run() -> Outcome {
+    ensure("the device tree has no clock", pl031::is_here())?;
     println!("rtc reads {}", read(DR));
     ensure("the clock is older than its makers", read(DR) > NEW_YEAR_2020)?;
     gic::enable(INTID);

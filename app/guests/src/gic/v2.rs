@@ -98,12 +98,22 @@ pub(crate) fn sender(intid: u32) -> u32 {
 
 /// GICC_EOIR.
 pub(super) fn end(intid: u32) {
-    mmio::write(interface(GICC_EOIR), intid | sender(intid) << 10);
+    mmio::write(end_register(), end_word(intid));
+}
+
+/// The address of GICC_EOIR.
+pub(crate) fn end_register() -> usize {
+    interface(GICC_EOIR)
+}
+
+/// What ends or deactivates `intid`, which this CPU took last.
+pub(crate) fn end_word(intid: u32) -> u32 {
+    intid | sender(intid) << 10
 }
 
 /// GICC_DIR.
 pub(super) fn deactivate(intid: u32) {
-    mmio::write(interface(GICC_DIR), intid | sender(intid) << 10);
+    mmio::write(interface(GICC_DIR), end_word(intid));
 }
 
 /// GICC_HPPIR.

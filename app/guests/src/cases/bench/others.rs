@@ -1,24 +1,15 @@
 //! The rows that take a second CPU: SGIs to it, and starting it.
 
-use super::row::{Row, SAMPLES};
-use super::{SGI, taken};
-use crate::report::{Failure, check, ensure};
+use super::row::{Row, SAMPLES, Table};
+use super::{OFF, ORDER, SGI, SLEEP, SPIN, taken};
+use crate::report::{Failure, Outcome, check, ensure};
 use crate::stopwatch;
 use crate::{cpu, gic, psci, timer};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-/// Makes the row of that name.
-type Measurement = fn(&'static str) -> Result<Row, Failure>;
-
-/// What CPU 1 shall do next.
-const OFF: u64 = 0;
-const SPIN: u64 = 1;
-const SLEEP: u64 = 2;
-
 /// From CPU 1's word that it will wait until it surely does, also where WFI leads through a hypervisor's scheduler.
 const SETTLE_MICROS: u64 = 50;
 
-static ORDER: AtomicU64 = AtomicU64::new(OFF);
 /// Rises before CPU 1 waits for an interrupt, and after it took one.
 static WAITING: AtomicU64 = AtomicU64::new(0);
 static TAKEN: AtomicU64 = AtomicU64::new(0);
@@ -27,7 +18,7 @@ static STAMP: AtomicU64 = AtomicU64::new(0);
 static ARRIVED: AtomicU64 = AtomicU64::new(0);
 
 /// CPU 1: stamps its arrival, then waits for SGIs as ordered, interrupts masked in between.
-pub(crate) fn secondary(first_tick: u64) {
+pub(super) fn secondary(first_tick: u64) {
     gic::enable(SGI);
     STAMP.store(first_tick, SeqCst);
     ARRIVED.fetch_add(1, SeqCst);
@@ -45,14 +36,13 @@ pub(crate) fn secondary(first_tick: u64) {
 }
 
 /// The rows, none if there is but one CPU.
-pub(super) fn measure() -> impl Iterator<Item = Result<Row, Failure>> {
-    let rows: [(&str, Measurement); 3] = [
-        ("sgi-running", |name| sgi(name, SPIN)),
-        ("sgi-wfi", |name| sgi(name, SLEEP)),
-        ("cpu-on", start),
-    ];
-    let count = if cpu::count() > 1 { rows.len() } else { 0 };
-    rows.into_iter().take(count).map(|(name, row)| row(name))
+pub(super) fn measure(table: &mut Table) -> Outcome {
+    if cpu::count() > 1 {
+        table.add(sgi("sgi-running", SPIN)?);
+        table.add(sgi("sgi-wfi", SLEEP)?);
+        table.add(start("cpu-on")?);
+    }
+    Ok(())
 }
 
 /// From the sender's ICC_SGI1R_EL1 to the receiver's handler.

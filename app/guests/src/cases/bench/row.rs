@@ -30,14 +30,18 @@ pub(in crate::cases) struct Row {
 impl Row {
     /// Takes the samples one by one from `sample`, in ticks.
     pub(in crate::cases) fn measure(name: &'static str, mut sample: impl FnMut() -> u64) -> Row {
-        let mut ticks: [u64; SAMPLES] = core::array::from_fn(|_| sample());
-        ticks.sort_unstable();
+        Row::of(name, &mut core::array::from_fn::<u64, SAMPLES, _>(|_| sample()))
+    }
+
+    /// The row of `samples`, in ticks, at least one.
+    pub(super) fn of(name: &'static str, samples: &mut [u64]) -> Row {
+        samples.sort_unstable();
         Row {
             name,
-            min: ticks[0],
-            median: ticks[SAMPLES / 2],
-            mean: ticks.iter().sum::<u64>() / SAMPLES as u64,
-            max: ticks[SAMPLES - 1],
+            min: samples[0],
+            median: samples[samples.len() / 2],
+            mean: samples.iter().sum::<u64>() / samples.len() as u64,
+            max: samples[samples.len() - 1],
         }
     }
 
@@ -46,5 +50,31 @@ impl Row {
         let [min, median, mean, max] =
             [self.min, self.median, self.mean, self.max].map(timer::nanos);
         println!("BENCH {} min={min} median={median} mean={mean} max={max} ns", self.name);
+    }
+}
+
+/// The rows that were measured, printed when nothing is left to measure.
+pub(super) struct Table {
+    rows: [Option<Row>; Table::ROOM],
+    count: usize,
+}
+
+impl Table {
+    const ROOM: usize = 24;
+
+    /// No rows.
+    pub(super) fn new() -> Table {
+        Table { rows: [const { None }; Table::ROOM], count: 0 }
+    }
+
+    /// One more row.
+    pub(super) fn add(&mut self, row: Row) {
+        self.rows[self.count] = Some(row);
+        self.count += 1;
+    }
+
+    /// Prints them all.
+    pub(super) fn print(&self) {
+        self.rows.iter().flatten().for_each(Row::print);
     }
 }
