@@ -86,10 +86,11 @@ class Serial:
             if not self._read(left):
                 return
 
-    def expect(self, pattern: re.Pattern, least_s: float, most_s: float) -> re.Match:
-        """Waits for `pattern` behind what was matched before; `least_s` counts from what was typed last."""
+    def expect(self, pattern: re.Pattern, least_s: float, most_s: float, whole: bool = False) -> re.Match:
+        """Waits for `pattern` behind what was matched before; `least_s` counts from what was typed last. A `whole` match has
+        something behind it, so that more of the same, a number's last digits, cannot still be on the way."""
         until = time.monotonic() + most_s * self.factor
-        while not (match := pattern.search(self.text, self.read_to)):
+        while not (match := pattern.search(self.text, self.read_to)) or whole and match.end() == len(self.text):
             if time.monotonic() >= until:
                 raise Failed(f"did not appear within {most_s * self.factor:g} s")
             if not self._read(until - time.monotonic()):
