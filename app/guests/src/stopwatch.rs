@@ -41,6 +41,7 @@ unsafe extern "C" {
     fn clock_store(address: usize, value: u32) -> Lap;
     safe fn clock_nothing() -> Lap;
     safe fn clock_id() -> Lap;
+    safe fn clock_id_kept() -> Lap;
     fn clock_timer_write(deadline: u64) -> Lap;
     safe fn clock_tlbi() -> Lap;
     fn clock_end(intid: u64) -> Lap;
@@ -94,6 +95,11 @@ pub(crate) fn nothing() -> Lap {
 /// A read of ID_AA64ISAR0_EL1.
 pub(crate) fn id_register() -> Lap {
     clock_id()
+}
+
+/// The same into a register that functions keep.
+pub(crate) fn id_register_kept() -> Lap {
+    clock_id_kept()
 }
 
 /// A write of CNTV_CVAL_EL0.

@@ -2,6 +2,8 @@
 //
 // No ISB stands between a read and the operation: under an instruction-counting emulator it would be counted, and the
 // operations that exit synchronise by themselves. Each measured result is the pair x0 = before, x1 = after.
+//
+// The labels traps_..., spins, yields and interrupted are for who traces the way between two of them (scripts/lib/account.py).
 
 .text
 
@@ -22,6 +24,7 @@ clock_hvc:
     mov     x1, x21
     mov     x2, x22
     mov     x3, x23
+traps_call:
     hvc     #0
     mrs     x1, cntvct_el0
     str     x0, [x24]
@@ -36,6 +39,7 @@ clock_hvc:
 clock_load:
     mov     x2, x0
     mrs     x0, cntvct_el0
+traps_load:
     ldr     w3, [x2]
     mrs     x1, cntvct_el0
     ret
@@ -46,6 +50,7 @@ clock_store:
     mov     x2, x0
     mov     w3, w1
     mrs     x0, cntvct_el0
+traps_store:
     str     w3, [x2]
     mrs     x1, cntvct_el0
     ret
@@ -60,8 +65,19 @@ clock_nothing:
 .global clock_id
 clock_id:
     mrs     x0, cntvct_el0
+traps_id:
     mrs     x2, id_aa64isar0_el1
     mrs     x1, cntvct_el0
+    ret
+
+// The same into a register that functions keep.
+.global clock_id_kept
+clock_id_kept:
+    stp     x29, x20, [sp, #-16]!
+    mrs     x0, cntvct_el0
+    mrs     x20, id_aa64isar0_el1
+    mrs     x1, cntvct_el0
+    ldp     x29, x20, [sp], #16
     ret
 
 // x0 = CNTV_CVAL_EL0, far away.
@@ -139,6 +155,7 @@ clock_send:
     mov     x2, x0
     dsb     sy
     mrs     x0, cntvct_el0
+traps_send:
     msr     S3_0_C12_C11_5, x2
     yield
     ret
@@ -169,6 +186,7 @@ clock_spin:
     into_the_gate
     mov     x0, xzr
     msr     daifclr, #2
+spins:
 1:  b       1b
 
 // Gives way all the time: an emulator with one thread would let a plain spin run for its whole slice.
@@ -177,6 +195,7 @@ clock_yield:
     into_the_gate
     mov     x0, xzr
     msr     daifclr, #2
+yields:
 1:  yield
     b       1b
 
@@ -197,6 +216,7 @@ clock_self:
     msr     daifclr, #2
     isb
     mrs     x0, cntvct_el0
+traps_self:
     msr     S3_0_C12_C11_5, x12
     isb
 1:  b       1b
@@ -222,6 +242,7 @@ clock_vectors:
     b       clock_failed
 .endr
 .balign 128
+interrupted:
     mrs     x1, cntvct_el0
     msr     vbar_el1, x10
     isb

@@ -48,6 +48,7 @@ fn exits(table: &mut Table) {
     table.add(Row::measure("hvc-psci-version", || call(psci::PSCI_VERSION)));
     table.add(Row::measure("hvc-unknown", || call(psci::UNKNOWN)));
     table.add(Row::measure("id-register-read", || stopwatch::id_register().ticks()));
+    table.add(Row::measure("id-register-kept", || stopwatch::id_register_kept().ticks()));
     let typer = gic::typer_address();
     table.add(Row::measure("gicd-typer-read", || stopwatch::device_read(typer).ticks()));
     let enable = || stopwatch::device_write(isenabler, bit).ticks();
