@@ -48,7 +48,27 @@ def footprint(result: dict, budgets: dict) -> str:
     return markdown(["what", "limit", "measured"], lines)
 
 
-TABLES = {"rows": rows, "linux": linux, "footprint": footprint}
+ACCOUNT_HEAD = ["exit", "instructions", "registers read", "written", "barriers", "TLB", "locks", "device accesses", "loads and stores"]
+COUNTED = ["instructions", "read", "written", "barrier", "tlb", "lock", "io", "memory"]
+# Files of the account that are named; the others are together.
+NAMED_PARTS = 7
+
+
+def exit_line(exit: dict) -> list[str]:
+    """One exit of the account as it is shown under ACCOUNT_HEAD."""
+    return [exit["text"], *(str(exit[name]) for name in COUNTED)]
+
+
+def account(result: list, _: dict) -> str:
+    def parts(exit: dict) -> str:
+        named = list(exit["parts"].items())
+        rest = sum(count for _, count in named[NAMED_PARTS:])
+        words = [f"{name} {count}" for name, count in named[:NAMED_PARTS]] + ([f"others {rest}"] if rest else [])
+        return f"* {exit['text']}, {exit['instructions']}: {', '.join(words)}"
+    return markdown(ACCOUNT_HEAD, [exit_line(exit) for exit in result]) + "\n" + "\n".join(map(parts, result)) + "\n"
+
+
+TABLES = {"rows": rows, "account": account, "linux": linux, "footprint": footprint}
 
 
 def write(result: dict, budgets: dict) -> None:
@@ -57,6 +77,6 @@ def write(result: dict, budgets: dict) -> None:
     for name, make in TABLES.items():
         if name in result:
             mark = f"<!-- {name}, written by scripts/bench --write -->\n"
-            page = re.sub(f"{re.escape(mark)}.*?<!-- end -->", lambda _: f"{mark}{make(result[name], budgets[name])}<!-- end -->",
+            page = re.sub(f"{re.escape(mark)}.*?<!-- end -->", lambda _: f"{mark}{make(result[name], budgets.get(name, {}))}<!-- end -->",
                           page, flags=re.DOTALL)
     PAGE.write_text(page)

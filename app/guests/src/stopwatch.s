@@ -3,7 +3,7 @@
 // No ISB stands between a read and the operation: under an instruction-counting emulator it would be counted, and the
 // operations that exit synchronise by themselves. Each measured result is the pair x0 = before, x1 = after.
 //
-// The labels traps_..., spins, yields and interrupted are for who traces the way between two of them (scripts/lib/account.py).
+// The labels traps_..., spins, sleeps, interrupted, turns and turned are for who traces the way between two of them (scripts/lib/account.py).
 
 .text
 
@@ -65,7 +65,7 @@ clock_nothing:
 .global clock_id
 clock_id:
     mrs     x0, cntvct_el0
-traps_id:
+traps_identity:
     mrs     x2, id_aa64isar0_el1
     mrs     x1, cntvct_el0
     ret
@@ -133,12 +133,14 @@ clock_copy:
 clock_turn:
     ldr     x6, [x1]
     mrs     x2, cntvct_el0
+turns:
 1:  mov     x3, x2
     str     x3, [x0]
     mrs     x2, cntvct_el0
     sub     x4, x2, x3
     cmp     x4, #200                // longer than this loop, shorter than a turn of the other
     b.lo    1b
+turned:
     ldr     x5, [x1]
     cmp     x5, x6
     mov     x6, x5
@@ -195,7 +197,6 @@ clock_yield:
     into_the_gate
     mov     x0, xzr
     msr     daifclr, #2
-yields:
 1:  yield
     b       1b
 
@@ -205,6 +206,7 @@ clock_wfi:
     mov     x0, xzr
     dsb     sy
     msr     daifclr, #2
+sleeps:
 1:  wfi
     b       1b
 
