@@ -80,8 +80,12 @@ pub(super) fn fetch(cpu: usize) -> bool {
     })
 }
 
-/// Lets those who wait on `cpu`, on which this runs, go where they are sooner served. `looked_ns` is when it last did.
+/// Lets those who wait on `cpu`, on which this runs, go where they are sooner served, if there is anywhere to go. `looked_ns`
+/// is when it last did.
 pub(super) fn spread(cpu: usize, own: &Runner, looked_ns: &mut u64) {
+    if runner::of(1).is_none() {
+        return;
+    }
     let now = now_ns();
     if now.saturating_sub(*looked_ns) < LOOK_NS {
         return;

@@ -139,8 +139,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
             linked if self.machine.linked.contains(&linked) => {
                 self.take_interrupt::<A::Gicv3>(vcpu)
             }
-            // The runner's, level-sensitive: gone once the runner has set its timer anew.
-            SliceTimer::INTID => ControlFlow::Break(AxVCpuExitReason::Nothing),
+            SliceTimer::INTID => slice_ended(),
             _ if vector >> 32 == GICV2 >> 32 => self.interrupt_of_gicv2(vector ^ GICV2, vcpu),
             _ => ControlFlow::Break(AxVCpuExitReason::ExternalInterrupt { vector }),
         }
@@ -154,7 +153,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
             linked if self.machine.linked.contains(&linked) => {
                 self.take_interrupt::<A::Gicv2>(vcpu)
             }
-            SliceTimer::INTID => ControlFlow::Break(AxVCpuExitReason::Nothing),
+            SliceTimer::INTID => slice_ended(),
             _ => ControlFlow::Break(AxVCpuExitReason::ExternalInterrupt { vector }),
         }
     }
@@ -186,8 +185,9 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
                 complete::<C>(taken);
             }
             SliceTimer::INTID => {
+                let flow = slice_ended();
                 complete::<C>(taken);
-                return ControlFlow::Break(AxVCpuExitReason::Nothing);
+                return flow;
             }
             SPURIOUS..=LAST_SPECIAL => {}
             // Active until the guest ends it: the list register links the two.
@@ -351,6 +351,13 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
 #[inline(never)]
 fn no_device<A: GuestCpu>(cpu: &mut A) {
     cpu.inject_fault(GuestFault::DataAbort);
+}
+
+/// The runner's timer, level-sensitive: it is turned off here, before interrupts are unmasked, or the host would take the
+/// interrupt once more just to complete it. The runner sets it anew.
+fn slice_ended() -> Flow {
+    SliceTimer::disarm();
+    ControlFlow::Break(AxVCpuExitReason::Nothing)
 }
 
 fn complete<C: CpuInterface>(taken: u32) {

@@ -98,7 +98,7 @@ fn an_interrupt_of_the_hosts_is_left_to_it() {
 fn the_end_of_a_slice_is_the_runners() {
     let mut bench = Bench::new(1);
     assert_eq!(bench.interrupted(SliceTimer::INTID, None), Nothing);
-    assert_eq!(bench.cpu.irqs(), [], "it is gone once the timer is set anew");
+    assert_eq!(bench.cpu.irqs(), [], "it is gone once the timer is off");
 }
 
 #[test]
