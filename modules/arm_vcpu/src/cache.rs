@@ -22,23 +22,37 @@ fn zero_block_bytes() -> Option<usize> {
 /// The range must be mapped normal memory that no Rust object lives in: frames of guests.
 pub unsafe fn zero(start: usize, size: usize) {
     let end = start.saturating_add(size);
+    let line = line_bytes();
     match zero_block_bytes() {
+        // Line by line: a VM's memory is many lines, and one pass over them takes half the time of two.
+        Some(block) if block == line => sweep(start, end, line, |at| {
+            by_address(at, Op::Zero);
+            by_address(at, Op::CleanInvalidate);
+        }),
         Some(block) => {
-            for at in (start..end).step_by(block) {
-                by_address(at, Op::Zero);
-            }
+            sweep(start, end, block, |at| by_address(at, Op::Zero));
+            sweep(start, end, line, |at| by_address(at, Op::CleanInvalidate));
         }
         None => {
             for at in (start..end).step_by(8) {
                 // SAFETY: the caller vouches for mapped memory that nobody's object is in.
                 unsafe { core::ptr::with_exposed_provenance_mut::<u64>(at).write_volatile(0) };
             }
+            sweep(start, end, line, |at| by_address(at, Op::CleanInvalidate));
         }
     }
-    for at in (start..end).step_by(line_bytes()) {
-        by_address(at, Op::CleanInvalidate);
-    }
     barrier!("dsb sy");
+}
+
+/// Calls `act` for every `step` bytes, a power of two up to 2 KiB, of a page-aligned range; two steps for each comparison.
+#[inline(always)]
+fn sweep(start: usize, end: usize, step: usize, act: impl Fn(usize)) {
+    let mut at = start;
+    while at < end {
+        act(at);
+        act(at + step);
+        at += 2 * step;
+    }
 }
 
 /// Makes `size` bytes at virtual address `start`, just written, visible to a guest whose caches are
@@ -61,7 +75,7 @@ enum Op {
     CleanInvalidate,
 }
 
-#[inline]
+#[inline(always)]
 fn by_address(address: usize, op: Op) {
     #[cfg(target_arch = "aarch64")]
     match op {

@@ -132,6 +132,22 @@ fn read_only_memory_is_written_by_the_loader_alone() {
 }
 
 #[test]
+fn a_copy_is_right_however_its_two_sides_are_aligned() {
+    let (_machine, space) = guest();
+    let data: Vec<u8> = (0..128).collect();
+    for (from, to, length) in
+        (0..17).flat_map(|from| (0..17).flat_map(move |to| (0..67).map(move |len| (from, to, len))))
+    {
+        space.write(gpa(BASE), &[0xee; 128]).unwrap();
+        space.write(gpa(BASE + to), &data[from..from + length]).unwrap();
+        let mut out = [0; 128];
+        space.read(gpa(BASE), &mut out).unwrap();
+        assert_eq!(out[to..to + length], data[from..from + length]);
+        assert!(out[..to].iter().chain(&out[to + length..]).all(|byte| *byte == 0xee));
+    }
+}
+
+#[test]
 fn an_image_is_published_byte_for_byte() {
     let (machine, space) = guest();
     let start = BASE + 2 * MIB_2 - 0x18;
