@@ -1,7 +1,7 @@
 """A scripted test as a file a person can read: header lines, an empty line, then one step a line.
 
 Header, each optional: `vms: NAME...` (names in configs/vms or paths), `board:`, `cpu:`, `smp:`, `memory:`,
-`gic: VERSION...` (with several values of this or of `smp:` the case runs once with each, as NAME-gicVERSION, NAME-smpN or
+`tree: trimmed` (the device tree that `make run` gives the machine, not QEMU's own), `gic: VERSION...` (with several values of this or of `smp:` the case runs once with each, as NAME-gicVERSION, NAME-smpN or
 NAME-gicVERSION-smpN),
 `qemu: WORDS` (more of QEMU's command line), `limit: 120s` (for the whole case), `broken: yes` (the configurations are
 bundled unchecked), `show: /PATTERN/` (lines that `test --show` prints), `when: asked` (a long case or a big download: it
@@ -41,7 +41,7 @@ STEP = re.compile(r"(?P<verb>[a-z]+)(?: +(?:(?P<least>[\d.]+)s?-)?(?P<most>[\d.]
                   r"(?: +(?P<low>\d+(?:\.\d+)?)\.\.(?P<high>\d+(?:\.\d+)?))?"
                   r"(?:: ?(?P<text>.*))?$")
 REPEAT = re.compile(r"repeat +(?P<times>\d+)$")
-HEADER = re.compile(r"(?P<key>vms|board|cpu|smp|memory|gic|qemu|limit|broken|show|when): *(?P<value>.*)$")
+HEADER = re.compile(r"(?P<key>vms|board|cpu|smp|memory|gic|tree|qemu|limit|broken|show|when): *(?P<value>.*)$")
 
 
 class BadCase(Exception):
@@ -165,6 +165,10 @@ def apply(case: Case, folder: Path, key: str, value: str) -> None:
             case.vms = [str(folder / word) if "/" in word else word for word in value.split()]
         case "board" | "cpu" | "memory":
             setattr(case.machine, key, value)
+        case "tree":
+            if value != "trimmed":
+                raise BadCase(f"a tree is trimmed, or not said, and not {value}")
+            case.machine.trimmed = True
         case "gic":
             case.gics = value.split()
         case "smp":

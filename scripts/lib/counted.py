@@ -70,9 +70,16 @@ def make_image(name: str, guests: list[Guest], autostart: bool = True) -> Path:
     return raw
 
 
-def machine(raw: Path, smp: int, memory: str) -> list[str]:
+def machine(raw: Path, smp: int, memory: str, trimmed: bool = False) -> list[str]:
     """The board's machine without any randomness, before it is told what time is."""
-    return qemu.command(raw, qemu.Machine(cpu=CPU, smp=str(smp), memory=memory)) + STEADY
+    return qemu.command(raw, qemu.Machine(cpu=CPU, smp=str(smp), memory=memory, trimmed=trimmed)) + STEADY
+
+
+def built(source: Path) -> Path:
+    """The QEMU plugin that `source` is."""
+    plugin = OUT / f"{source.stem}.so"
+    tree.run(["cc", "-O2", "-shared", "-fPIC", "-o", plugin, source])
+    return plugin
 
 
 def logged(guest: Guest, trace: list[str] | None) -> tuple[list[str], Path | None]:
@@ -81,10 +88,11 @@ def logged(guest: Guest, trace: list[str] | None) -> tuple[list[str], Path | Non
     return ([*trace, "-D", str(log)], log) if trace else ([], None)
 
 
-def under_axle(guest: Guest, raw: Path, smp: int, memory: str = "2G", trace: list[str] | None = None) -> Run:
+def under_axle(guest: Guest, raw: Path, smp: int, memory: str = "2G", trace: list[str] | None = None,
+               trimmed: bool = False) -> Run:
     """Lets the hypervisor in `raw` start `guest` alone, nobody at its console, and gives its console once it is off."""
     extra, log = logged(guest, trace)
-    with Serial(machine(raw, smp, memory) + CLOCK + extra, OUT / f"{guest.name}.log", LIMIT_S, 1) as line:
+    with Serial(machine(raw, smp, memory, trimmed) + CLOCK + extra, OUT / f"{guest.name}.log", LIMIT_S, 1) as line:
         line.expect(re.compile(rf"{guest.name} stopped: (.*)"), 0, LIMIT_S)
         line.expect(PROMPT, 0, 60)
         line.type(f"vm log {guest.name} -n 5000\r")

@@ -35,16 +35,19 @@ def linux(result: dict, budgets: dict) -> str:
     return markdown(head, lines) + "\n" + "\n".join(exits) + "\n"
 
 
+PLACES = {"main": "`main`", "entry": "a small guest's first instruction", "prompt": "the prompt"}
+
+
 def footprint(result: dict, budgets: dict) -> str:
     lines = [["image without VMs", f"{budgets['image_bytes'] >> 10} KiB", f"{result['image_bytes'] >> 10} KiB"]]
     lines += [[f"host memory beside its RAM: {name}", f"{budgets['vm_bytes'] >> 10} KiB", f"{value >> 10} KiB"]
               for name, value in result["vm_bytes"].items()]
-    for machine, value in result["prompt"].items():
-        wall, virtual = value["wall_s"], value["virtual_ns_at_most"] / 1e6
-        lines.append([f"start to prompt, {machine}", f"{budgets['prompt_s']} s", f"{wall} s; at most {virtual:.1f} M instructions"])
+    lines += [[f"start to prompt, {machine}", f"{budgets['prompt_s']} s", f"{value} s"] for machine, value in result["prompt_s"].items()]
     lines.append(["`make run` to prompt", f"{budgets['make_run_s']} s", f"{result['make_run_s']} s"])
-    entry = [f"{value / 1e6:.1f} M instructions" for value in (budgets["first_entry"], result["first_entry"])]
-    lines.append(["reset to a small guest's boot, -m 512M", *entry])
+    for name, value in result["boot"].items():
+        for to, place in PLACES.items():
+            limit = budgets["boot"][name].get(to)
+            lines.append([f"reset to {place}, {name}", f"{limit / 1e6:.1f} M" if limit else "", f"{value[to] / 1e6:.1f} M instructions"])
     return markdown(["what", "limit", "measured"], lines)
 
 

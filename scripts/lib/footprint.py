@@ -10,17 +10,17 @@ import statistics
 import subprocess
 import time
 
-from . import counted, tree
+from . import counted, image, marks, tree
 from .serial import Serial
 
 MACHINES = [(smp, memory) for memory in ("512M", "2G") for smp in (1, 2)]
 STARTS = 5
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 SMALL, LARGE = "hello-aarch64", "linux-aarch64"
-# QEMU's trace: characters that leave by the UART's data register, and what the guest's counter is measured from.
-DATA = re.compile(r"pl011_write addr 0x0+ value 0x0*([0-9a-f]+)")
-DEADLINE = re.compile(r"gt_cval_write: timer 2 value 0x0*([0-9a-f]+)")
-OFFSET = re.compile(r"gt_cntvoff_write: value 0x0*([0-9a-f]+)")
+# The board's, where the prompt is written.
+UART = 0x0900_0000
+# What boots of a small guest are called, their memory, and whether the device tree is the one `make run` gives.
+BOOTS = [("-m 512M, QEMU's tree", "512M", False), ("-m 512M, trimmed tree", "512M", True), ("-m 2G, trimmed tree", "2G", True)]
 
 
 def measure() -> dict:
@@ -28,41 +28,19 @@ def measure() -> dict:
     bare = counted.make_image("none", [])
     print("bench: time to the prompt", flush=True)
     prompts = {f"-smp {smp} -m {memory}": prompt(bare, smp, memory) for smp, memory in MACHINES}
-    return {"image_bytes": bare.stat().st_size, "prompt": prompts, "vm_bytes": per_vm(), "first_entry": first_entry(),
-            "make_run_s": make_run()}
+    return {"image_bytes": bare.stat().st_size, "prompt_s": prompts, "vm_bytes": per_vm(), "boot": boots(), "make_run_s": make_run()}
 
 
-def prompt(raw, smp: int, memory: str) -> dict:
-    """Wall time to the prompt, and virtual time to within one tick of the host's timer."""
+def prompt(raw, smp: int, memory: str) -> float:
+    """Wall time to the prompt, in seconds."""
     command = counted.machine(raw, smp, memory)
-    log = counted.OUT / "prompt.log"
     seconds = []
     for _ in range(STARTS):
         started = time.monotonic()
-        with Serial(command, log, 60, 1) as line:
+        with Serial(command, counted.OUT / "prompt.log", 60, 1) as line:
             line.expect(counted.PROMPT, 0, 60)
             seconds.append(time.monotonic() - started)
-    trace = counted.OUT / "prompt.qemu"
-    watch = ["-trace", "pl011_write", "-trace", "arm_gt_cval_write", "-D", str(trace)]
-    with Serial(command + counted.CLOCK + watch, log, 60, 1) as line:
-        line.expect(counted.PROMPT, 0, 60)
-    at_most = deadline_at_prompt(trace)
-    trace.unlink()
-    return {"wall_s": round(statistics.median(seconds), 3), "virtual_ns_at_most": at_most}
-
-
-def deadline_at_prompt(trace) -> int:
-    """The host's next timer deadline when the prompt is written: the prompt came before it."""
-    said, deadline = "", 0
-    with trace.open(errors="replace") as lines:
-        for text in lines:
-            if found := DATA.search(text):
-                said = (said + chr(int(found[1], 16) & 0x7f))[-6:]
-                if said == "axle> ":
-                    return deadline
-            elif (found := DEADLINE.search(text)) and int(found[1], 16) < 1 << 62:
-                deadline = int(found[1], 16)
-    tree.die("the prompt did not appear in QEMU's trace of the UART.")
+    return round(statistics.median(seconds), 3)
 
 
 def memory_in_use(line: Serial) -> int:
@@ -92,13 +70,25 @@ def per_vm() -> dict:
     return found
 
 
-def first_entry() -> int:
-    """Instructions from reset to the boot of a small guest that starts by itself, its image already loaded."""
+def boots() -> dict[str, dict[str, int]]:
+    """Instructions from reset to `main`, to the first entry into a small guest that starts by itself, and to the prompt."""
     guest = counted.guest_named(SMALL)
-    run = counted.under_axle(guest, counted.make_image("first", [guest]), 1, "512M", trace=["-trace", "arm_gt_cntvoff_write"])
-    offsets = [int(value, 16) for value in OFFSET.findall(run.log.read_text(errors="replace"))]
-    run.log.unlink()
-    return max(offsets)
+    raw = counted.make_image("first", [guest])
+    elf = raw.with_suffix(".elf")
+    found = {}
+    for name, memory, trimmed in BOOTS:
+        start, entry = image.symbols(elf, ["main", "axle_enter_guest"])
+        watch = marks.watching(elf, start, entry)
+        watch[1] += f",uart={UART:#x},said=axle> "
+        log = counted.under_axle(guest, raw, 1, memory, trace=watch, trimmed=trimmed).log
+        text = log.read_text(errors="replace")
+        first = {passage.address: passage.total for passage in reversed(marks.passages(text))}
+        said = marks.SAID.search(text)
+        if not said or not {start, entry} <= first.keys():
+            tree.die(f"the boot with {name} was not seen whole; the console is in {tree.shown(counted.OUT)}.")
+        found[name] = {"main": first[start], "entry": first[entry], "prompt": int(said[1])}
+        log.unlink()
+    return found
 
 
 def make_run() -> float:

@@ -15,12 +15,11 @@ import stat
 from dataclasses import replace
 from pathlib import Path
 
-from . import counted, image, tree
+from . import counted, image, marks, tree
 from .initramfs import Newc
 
 CONFIG = "linux-aarch64"
 SOURCE = Path(__file__).with_name("bootinit.s")
-COUNTER = Path(__file__).with_name("executed.c")
 # Where the kernel is put: QEMU's choice and Axle's, RAM's start and 2 MiB.
 KERNEL = 0x4020_0000
 SHIFTS = ["", "shift=1", "shift=22", "shift=333", "shift=4444"]
@@ -32,7 +31,6 @@ echo END
 busybox poweroff -f
 """
 TREE = re.compile(r"^TREE\n(.*?)^END$", re.MULTILINE | re.DOTALL)
-EXECUTED = re.compile(r"^EXECUTED (\d+) INSIDE (\d+)", re.MULTILINE)
 
 # ESR_EL2.EC of what leads to EL2; the syndrome of a trapped register has Op0, Op2, Op1, CRn, Rt, CRm, direction.
 CLASSES = {0x01: "WFI or WFE", 0x16: "HVC", 0x17: "SMC", 0x20: "instruction abort", 0x24: "data abort"}
@@ -62,7 +60,7 @@ def register(iss: int) -> str:
     return f"{known or f'S{op0}_{op1}_C{crn}_C{crm}_{op2}'} {'read' if iss & 1 else 'write'}"
 
 
-def exits(log: Path) -> dict[str, int]:
+def exits(log: Path, end: int) -> dict[str, int]:
     """What led from the guest to EL2 and how often until /init, most frequent first, from QEMU's log of exceptions."""
     found: collections.Counter[str] = collections.Counter()
     kind, origin, syndrome = "", "", 0
@@ -74,7 +72,7 @@ def exits(log: Path) -> dict[str, int]:
                 origin = text.strip()
             elif text.startswith("...with ESR"):
                 syndrome = int(text.split("/")[-1], 16)
-            elif text.startswith("EXECUTED"):
+            elif text.startswith(f"PASSED {end:x}"):
                 break
             elif text.startswith("...to EL2") and "from EL2" not in origin:
                 found[named(kind, syndrome)] += 1
@@ -92,38 +90,32 @@ def named(kind: str, syndrome: int) -> str:
     return f"{word}, {'write' if iss & 0x40 else 'read'}" if ec == 0x24 else word
 
 
-def counting(hypervisor: Path | None, program: Path) -> list[str]:
-    """QEMU's words for counting what is executed from the kernel's first instruction to that of `program`."""
-    plugin = counted.OUT / "executed.so"
-    tree.run(["cc", "-O2", "-shared", "-fPIC", "-o", plugin, COUNTER])
-    low, high = image.symbols(hypervisor, ["_head", "_end"]) if hypervisor else (0, 0)
-    end, = image.symbols(program, ["_start"])
-    return ["-plugin", f"{plugin},start={KERNEL:#x},end={end:#x},low={low:#x},high={high:#x}"]
-
-
-def executed(log: Path, where: str) -> tuple[int, int]:
+def executed(log: Path, end: int, where: str) -> tuple[int, int]:
     """Instructions from the kernel's first to /init's first, and how many of them were the hypervisor's."""
-    found = EXECUTED.search(log.read_text(errors="replace"))
-    if not found:
-        tree.die(f"Linux did not reach its first process {where}; its console is in {tree.shown(counted.OUT)}.")
-    return int(found[1]), int(found[2])
+    start = None
+    for passage in marks.passages(log.read_text(errors="replace")):
+        if passage.address == end and start:
+            return passage.total - start.total, passage.own - start.own
+        start = passage if passage.address == KERNEL else start
+    tree.die(f"Linux did not reach its first process {where}; its console is in {tree.shown(counted.OUT)}.")
 
 
 def one(guest: counted.Guest, program: Path, with_exits: bool) -> dict:
     """Boots `guest` both ways."""
     raw = counted.make_image(guest.name, [guest])
-    flags = ["-d", "int,plugin" if with_exits else "plugin"]
-    run = counted.under_axle(guest, raw, 1, trace=[*counting(raw.with_suffix(".elf"), program), *flags])
+    end, = image.symbols(program, ["_start"])
+    flags = ["-d", "int,plugin"] if with_exits else []
+    run = counted.under_axle(guest, raw, 1, trace=[*marks.watching(raw.with_suffix(".elf"), KERNEL, end), *flags])
     dump = TREE.search(run.text)
     if not dump:
         tree.die(f"Linux did not show its device tree; its console is in {tree.shown(counted.OUT)}.")
     blob = counted.OUT / f"{guest.name}.dtb"
     blob.write_bytes(bytes.fromhex(dump[1]))
-    total, own = executed(run.log, "in its VM")
-    counts = exits(run.log) if with_exits else {}
+    total, own = executed(run.log, end, "in its VM")
+    counts = exits(run.log, end) if with_exits else {}
     run.log.unlink()
-    run = counted.natively(guest, blob, trace=[*counting(None, program), *flags[:1], "plugin"])
-    native, _ = executed(run.log, "without a hypervisor")
+    run = counted.natively(guest, blob, trace=marks.watching(None, KERNEL, end))
+    native, _ = executed(run.log, end, "without a hypervisor")
     run.log.unlink()
     return {"native": native, "axle": total, "hypervisor": own, "exits": counts}
 

@@ -4,18 +4,20 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import tree
+from . import devicetree, tree
 
 
 @dataclass
 class Machine:
-    """What can differ from the board's own machine; None leaves it as the board has it."""
+    """What can differ from the board's own machine; None leaves it as the board has it. A `trimmed` one has a device tree without
+    what the board's `trim` names."""
 
     board: str = tree.DEFAULT_BOARD
     cpu: str | None = None
     smp: str | None = None
     memory: str | None = None
     gic: str | None = None
+    trimmed: bool = False
 
 
 def command(image: Path, machine: Machine) -> list[str]:
@@ -28,5 +30,8 @@ def command(image: Path, machine: Machine) -> list[str]:
     model = own["machine"]
     if machine.gic:
         model = re.sub(r"gic-version=\w+", f"gic-version={machine.gic}", model)
-    return [f"qemu-system-{board['arch']}", "-machine", model, "-cpu", machine.cpu or own["cpu"], "-smp", machine.smp or str(own["smp"]),
-            "-m", machine.memory or str(own["memory"]), "-display", "none", "-nic", "none", "-kernel", str(image), *own.get("args", [])]
+    words = [f"qemu-system-{board['arch']}", "-machine", model, "-cpu", machine.cpu or own["cpu"], "-smp", machine.smp or str(own["smp"]),
+             "-m", machine.memory or str(own["memory"]), "-display", "none", "-nic", "none", *own.get("args", [])]
+    if machine.trimmed and own.get("trim"):
+        words += ["-dtb", str(devicetree.trimmed(words, own["trim"]))]
+    return [*words, "-kernel", str(image)]

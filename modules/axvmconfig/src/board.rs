@@ -45,6 +45,8 @@ pub struct QemuConfig {
     pub memory: usize,
     /// What else is on the line, one argument per item.
     pub args: Vec<String>,
+    /// Paths of nodes, with `*`, that are left out of the device tree QEMU is given.
+    pub trim: Vec<String>,
 }
 
 const KEYS: &[Key] = &[
@@ -93,6 +95,13 @@ const QEMU_KEYS: &[Key] = &[
         "What else is on QEMU's command line, an item for each argument.",
     )
     .or("[]"),
+    key(
+        "trim",
+        &[],
+        Kind::List(&TEXT),
+        "Nodes of QEMU's device tree that make run leaves out, as paths with *.",
+    )
+    .or("[]"),
 ];
 const QEMU_SHAPE: Shape =
     Shape { keys: QEMU_KEYS, required: &[&["machine"], &["cpu"], &["memory"]] };
@@ -125,14 +134,18 @@ impl BoardConfig {
 fn read_qemu(node: &Node<'_>) -> Result<QemuConfig, ConfigError> {
     let fields = Fields::of_table(node, QEMU_KEYS)?;
     let text = |name, example| fields.require(name, example)?.string(1, 255);
-    let args = fields.read("args", Node::items)?.unwrap_or_default();
-    let argument = |item: &Node<'_>| item.string(1, 255).map(ToString::to_string);
+    let texts = |name| {
+        let items = fields.read(name, Node::items)?.unwrap_or_default();
+        let text = |item: &Node<'_>| item.string(1, 255).map(ToString::to_string);
+        items.iter().map(text).collect::<Result<Vec<_>, ConfigError>>()
+    };
     Ok(QemuConfig {
         machine: text("machine", "machine = \"virt,virtualization=on\"")?.into(),
         cpu: text("cpu", "cpu = \"cortex-a72\"")?.into(),
         smp: fields.read("smp", |node| node.integer_in(1..MAX_SMP + 1))?.unwrap_or(1),
         memory: memory(fields.require("memory", "memory = \"2G\"")?)?,
-        args: args.iter().map(argument).collect::<Result<_, _>>()?,
+        args: texts("args")?,
+        trim: texts("trim")?,
     })
 }
 
