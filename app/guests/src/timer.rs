@@ -36,6 +36,11 @@ pub(crate) fn arm(deadline: u64) {
     CNTV_CTL_EL0::write(ENABLE);
 }
 
+/// Whether the deadline has come.
+pub(crate) fn is_due() -> bool {
+    CNTV_CTL_EL0::read() & (ENABLE | ISTATUS) == ENABLE | ISTATUS
+}
+
 /// Off.
 pub(crate) fn stop() {
     CNTV_CTL_EL0::write(0);

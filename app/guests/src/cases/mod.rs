@@ -17,6 +17,7 @@ mod secret;
 mod serial;
 mod smp;
 mod spin;
+mod storm;
 mod switch;
 mod timer;
 mod uart;
@@ -84,9 +85,11 @@ pub(crate) enum Case {
     Noise,
     /// What a switch between two vCPUs costs.
     Switch,
+    /// Interrupts of every kind at once.
+    Storm,
 }
 
-const CASES: [(&str, Case); 23] = [
+const CASES: [(&str, Case); 24] = [
     ("hello", Case::Hello),
     ("timer", Case::Timer),
     ("smp", Case::Smp),
@@ -110,6 +113,7 @@ const CASES: [(&str, Case); 23] = [
     ("latency", Case::Latency),
     ("noise", Case::Noise),
     ("switch", Case::Switch),
+    ("storm", Case::Storm),
 ];
 
 /// The running case's place in `CASES`, for interrupts and secondary CPUs.
@@ -159,6 +163,7 @@ impl Case {
             Case::Latency => latency::run(board),
             Case::Noise => noise::run(board),
             Case::Switch => switch::run(),
+            Case::Storm => storm::run(board),
         }
     }
 
@@ -180,6 +185,7 @@ impl Case {
             Case::Latency => latency::interrupt(intid),
             Case::Noise => noise::interrupt(intid),
             Case::Switch => switch::interrupt(intid),
+            Case::Storm => storm::interrupt(intid),
             Case::Hello
             | Case::Memory
             | Case::Bench
@@ -204,6 +210,7 @@ extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
         Case::Race => race::secondary(number),
         Case::Bench => bench::secondary(first_tick),
         Case::Switch => switch::secondary(),
+        Case::Storm => storm::secondary(number),
         Case::Hello
         | Case::Timer
         | Case::Memory
