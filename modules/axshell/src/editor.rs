@@ -17,6 +17,8 @@ const PROMPT: &str = "axle> ";
 pub(crate) const COLUMNS: usize = 80;
 /// Columns for the line itself; the last one stays free because writing there may wrap.
 const VISIBLE: usize = COLUMNS - PROMPT.len() - 1;
+/// What is shown for a Ctrl-C.
+const INTERRUPTED: &[u8] = b"^C";
 
 /// What a byte led to, beyond editing.
 #[derive(Debug, PartialEq, Eq)]
@@ -202,11 +204,17 @@ impl Editor {
     }
 
     fn abandon(&mut self, terminal: &mut dyn Terminal) {
+        let column = PROMPT.len() + self.cursor().saturating_sub(self.hidden);
+        let back = (column + INTERRUPTED.len()).saturating_sub(COLUMNS - 1);
+        if back > 0 {
+            terminal.write(alloc::format!("\x1b[{back}D").as_bytes());
+        }
         self.line.set("");
         self.hidden = 0;
         self.dropped = false;
         self.history.leave();
-        terminal.write(b"^C\r\n");
+        terminal.write(INTERRUPTED);
+        terminal.write(b"\r\n");
         self.draw(terminal);
     }
 

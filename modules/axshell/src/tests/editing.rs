@@ -299,3 +299,12 @@ fn enter_gives_the_whole_line_wherever_the_cursor_is() {
     assert_eq!(editor.advance(b'\r', &mut screen), Event::Entered("vm list".into()));
     assert_eq!(editor.before(), "");
 }
+
+#[test]
+fn ctrl_c_in_a_full_row_does_not_wrap_it() {
+    for length in 60..90 {
+        // The Ctrl-C is what `typed` presses last; the screen insists that the row does not wrap.
+        let shown = typed("x".repeat(length).as_bytes()).text();
+        assert!(shown.contains("^C"), "{shown}");
+    }
+}
