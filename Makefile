@@ -4,7 +4,7 @@ BOARD ?= qemu-aarch64
 export BOARD VMS VM CPU SMP MEM GIC QEMU_ARGS CASE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build image run debug test bench bench-linux check fmt clean
+.PHONY: help setup build image run debug test fuzz bench bench-linux check fmt clean
 
 help: ## what there is to do
 	@echo "make <one of these>, with the words behind it where you want something else:"
@@ -27,6 +27,9 @@ debug: setup ## the same, stopped, with gdb attached
 
 test: setup build ## host tests and QEMU cases             CASE="hello timer" runs only those cases
 	@scripts/test $(CASE)
+
+fuzz: setup ## looks for inputs that do harm             FUZZ="600 gicv3" is how long and what
+	@scripts/fuzz $(FUZZ)
 
 bench: setup build ## what exits, the image, memory and starting cost; fails beyond a budget   BENCH="rows"
 	@scripts/bench $(BENCH)
