@@ -1,9 +1,10 @@
 //! What a guest is owed: interrupts that must be delivered, and those that may be.
 
-use axaddrspace::AccessWidth::{self, Dword};
+use arm_vgic::{REDISTRIBUTOR_STRIDE, TIMER_PPI, affinity};
+use axaddrspace::AccessWidth::{self, Byte, Dword, Qword};
+use axdevice::Access;
 
-use super::{ICFGR, ICPENDR, ISPENDR, Run, SGI_BASE, SGIR};
-use arm_vgic::{REDISTRIBUTOR_STRIDE, TIMER_PPI};
+use super::{ICFGR, ICPENDR, IROUTER, ISENABLER, ISPENDR, ITARGETSR, Run, SGI_BASE, SGIR};
 
 impl Run {
     /// What a write may make of what is owed: anything it could touch is owed no more; what it makes pending may come.
@@ -96,6 +97,7 @@ impl Run {
     }
 
     pub(super) fn taken(&mut self, vcpu: usize, intid: u32) {
+        assert!(self.is_wanted(vcpu, intid), "INTID {intid} is not enabled, or not for {vcpu}");
         let state = &mut self.vcpus[vcpu];
         if intid < 32 {
             assert!(
@@ -107,5 +109,28 @@ impl Run {
             assert!(self.may.contains(&intid), "INTID {intid} came by itself");
             self.must.remove(&intid);
         }
+    }
+
+    /// Whether the registers say that `intid` is to interrupt `vcpu`.
+    fn is_wanted(&self, vcpu: usize, intid: u32) -> bool {
+        let word = |offset: usize, width| {
+            let private = intid < 32 && !self.machine.gicv2;
+            let (device, base) = match &self.gicr {
+                Some(gicr) if private => (gicr, vcpu * REDISTRIBUTOR_STRIDE + SGI_BASE),
+                _ => (&self.gicd, 0),
+            };
+            device.read(Access { offset: base + offset, width, initiator: vcpu })
+        };
+        let enabled = word(ISENABLER + intid as usize / 32 * 4, Dword) >> (intid % 32) & 1 == 1;
+        let routed = match (intid, self.machine.gicv2) {
+            (0..32, _) => true,
+            (_, false) => word(IROUTER + 8 * intid as usize, Qword) == affinity(vcpu),
+            // The lowest of its targets; a board with one CPU has no choice.
+            (_, true) => {
+                let targets = word(ITARGETSR + intid as usize, Byte);
+                self.vcpus.len() == 1 || targets.trailing_zeros() as usize == vcpu
+            }
+        };
+        enabled && routed
     }
 }

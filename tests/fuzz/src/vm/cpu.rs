@@ -106,6 +106,9 @@ impl Cpu {
     }
 
     fn exit(&mut self, input: &mut Input<'_>) -> AxVCpuExitReason {
+        if super::KICKED.take() {
+            return Self::interrupt(KICK_SGI);
+        }
         if Self::maintenance() {
             return Self::interrupt(MAINTENANCE_PPI);
         }
@@ -292,6 +295,9 @@ impl AxArchVCpu for Cpu {
         loop {
             self.insist_bound();
             assert_eq!(here(|cpu| cpu.taken.get()), None, "an interrupt is kept from the host");
+            if draw(|input| input.u8() % 16 == 1) {
+                super::meanwhile();
+            }
             let exit = match is_over() {
                 true => AxVCpuExitReason::ExternalInterrupt { vector: HOST_INTERRUPT },
                 false => draw(|input| {

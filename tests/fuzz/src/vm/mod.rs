@@ -43,6 +43,9 @@ thread_local! {
     static WAKE_AT: [Cell<u64>; VCPUS] = const { [const { Cell::new(u64::MAX) }; VCPUS] };
     /// Never dropped: what it stands on may be gone by then.
     static BENCH: RefCell<Option<ManuallyDrop<Bench>>> = const { RefCell::new(None) };
+    static OPERATED: RefCell<Option<ManuallyDrop<AxVMRef<Host, Cpu>>>> = const { RefCell::new(None) };
+    /// The vCPU that runs has been kicked.
+    static KICKED: Cell<bool> = const { Cell::new(false) };
 }
 
 fn status(vcpu: usize) -> Status {
@@ -64,6 +67,9 @@ struct Port;
 
 impl Kick for Port {
     fn kick(&self, vcpu: usize) {
+        if vcpu < VCPUS && status(vcpu) == Status::Running {
+            KICKED.set(true);
+        }
         wake(vcpu, Status::Blocked);
     }
 }
@@ -110,6 +116,7 @@ impl Bench {
                 .map(|one| (one.gpa.as_usize(), one.gpa.as_usize() + one.size - 1))
                 .collect(),
         );
+        OPERATED.set(Some(ManuallyDrop::new(vm.clone())));
         let slots = [VCpuSlot::new(0), VCpuSlot::new(1)];
         Self { vm, slots, attention: AtomicBool::new(false), free: host::free_bytes() }
     }
@@ -119,6 +126,7 @@ impl Bench {
         let home = vcpu % 2;
         CURRENT.set(home);
         set_status(vcpu, Status::Running);
+        KICKED.set(false);
         let departure = match self.vm.departure(vcpu) {
             Departure::Stays => {
                 POWER.with(|power| power[vcpu].set(Power::On));
@@ -169,52 +177,6 @@ impl Bench {
         set_status(vcpu, Status::Blocked);
         if self.vm.has_interrupt(vcpu) || self.vm.must_leave(vcpu) {
             wake(vcpu, Status::Blocked);
-        }
-    }
-
-    /// Time goes on, and wakes whom it should.
-    fn pass(&self, ticks: u64) {
-        COUNTER.set(COUNTER.get().saturating_add(ticks));
-        for vcpu in 0..VCPUS {
-            if WAKE_AT.with(|all| all[vcpu].get()) <= COUNTER.get() {
-                wake(vcpu, Status::Blocked);
-            }
-        }
-    }
-
-    fn operate(&self) {
-        let vm = &self.vm;
-        match draw(|input| input.u8()) {
-            0..30 => drop(vm.pause()),
-            30..80 => drop(vm.resume()),
-            80..90 => {
-                let reasons = [StopReason::Operator, StopReason::Reset, StopReason::Watchdog];
-                let _ = vm.shutdown(reasons[draw(|input| input.below(3))].clone());
-            }
-            90..110 => {
-                let boot =
-                    if draw(|input| input.bool()) { Boot::Operator } else { Boot::AfterReset };
-                let was_out = vm.state().is_out();
-                assert!(vm.boot(boot).is_err() || was_out, "it was not out");
-            }
-            110..130 => {
-                let typed = draw(|input| {
-                    let count = input.below(40);
-                    input.bytes(count).to_vec()
-                });
-                assert!(vm.console_input(&typed) <= typed.len());
-            }
-            130..150 => drop(vm.poll_watchdog()),
-            150..160 => drop(vm.press_power_key()),
-            160..170 => vm.release_power_key(),
-            170..190 => vm.inject_interrupt(draw(|input| u32::from(input.u16()))),
-            190..230 => self.pass(draw(|input| input.number())),
-            230..240 => vm.record_exits(draw(|input| input.bool())),
-            _ => {
-                let vcpu = draw(|input| input.below(VCPUS));
-                assert!(vm.recorded(vcpu).len() < 128);
-                let _ = vm.exits(vcpu).map(|(_, count)| count).sum::<u64>();
-            }
         }
     }
 
@@ -270,7 +232,7 @@ impl Bench {
             let vcpu = usize::from(what) % VCPUS;
             match status(vcpu) {
                 Status::Runnable if what >= 60 => self.dispatch(vcpu),
-                _ => self.operate(),
+                _ => operate(&self.vm),
             }
             self.check();
             if what % 16 == 0 {
@@ -299,6 +261,57 @@ impl Bench {
             here(|cpu| cpu.pending.take());
         }
     }
+}
+
+/// Time goes on, and wakes whom it should.
+fn pass(ticks: u64) {
+    COUNTER.set(COUNTER.get().saturating_add(ticks));
+    for vcpu in 0..VCPUS {
+        if WAKE_AT.with(|all| all[vcpu].get()) <= COUNTER.get() {
+            wake(vcpu, Status::Blocked);
+        }
+    }
+}
+
+/// Something the operator or the world does, at any moment.
+fn operate(vm: &Vm) {
+    match draw(|input| input.u8()) {
+        0..30 => drop(vm.pause()),
+        30..80 => drop(vm.resume()),
+        80..90 => {
+            let reasons = [StopReason::Operator, StopReason::Reset, StopReason::Watchdog];
+            let _ = vm.shutdown(reasons[draw(|input| input.below(3))].clone());
+        }
+        90..110 => {
+            let boot = if draw(|input| input.bool()) { Boot::Operator } else { Boot::AfterReset };
+            let was_out = vm.state().is_out();
+            assert!(vm.boot(boot).is_err() || was_out, "it was not out");
+        }
+        110..130 => {
+            let typed = draw(|input| {
+                let count = input.below(40);
+                input.bytes(count).to_vec()
+            });
+            assert!(vm.console_input(&typed) <= typed.len());
+        }
+        130..150 => drop(vm.poll_watchdog()),
+        150..160 => drop(vm.press_power_key()),
+        160..170 => vm.release_power_key(),
+        170..190 => vm.inject_interrupt(draw(|input| u32::from(input.u16()))),
+        190..230 => pass(draw(|input| input.number())),
+        230..240 => vm.record_exits(draw(|input| input.bool())),
+        _ => {
+            let vcpu = draw(|input| input.below(VCPUS));
+            assert!(vm.recorded(vcpu).len() < 128);
+            let _ = vm.exits(vcpu).map(|(_, count)| count).sum::<u64>();
+        }
+    }
+}
+
+/// The same while a vCPU is in the guest.
+fn meanwhile() {
+    let vm = OPERATED.with_borrow(|vm| vm.as_ref().map(|vm| (**vm).clone()));
+    operate(&vm.expect("it is there"));
 }
 
 pub(crate) fn run(data: &[u8]) {
