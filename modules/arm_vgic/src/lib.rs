@@ -28,6 +28,7 @@ mod registers;
 mod sgi;
 mod sourced;
 mod state;
+mod sync;
 mod timer;
 mod vgic;
 

@@ -1,13 +1,9 @@
 //! The virtual GIC of a VM: its lock, its doorbells, and what the rest of the hypervisor does with it.
 
 use alloc::{boxed::Box, sync::Arc};
-use core::{
-    fmt,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
-};
+use core::{fmt, sync::atomic::Ordering};
 
 use axdevice::{Device, InterruptLine};
-use kspin::SpinNoIrq;
 
 use crate::{
     Kick, ListRegisters,
@@ -19,6 +15,7 @@ use crate::{
     registers::BitRegister,
     sgi::{self, Sgi, all_of},
     state::{Architecture, MAX_LIST_REGISTERS, State},
+    sync::{AtomicU32, AtomicU64, SpinNoIrq},
     timer::TIMER_PPI,
 };
 

@@ -27,6 +27,7 @@ pub mod psci;
 mod record;
 mod run;
 mod stats;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod timer;

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use arm_vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig};
 use axaddrspace::GuestPhysAddr;
@@ -12,7 +12,6 @@ use axdevice::{ByteSink, Clock};
 use axerrno::{AxError, AxResult};
 use axvcpu::AxVCpu;
 use axvmconfig::{AxVMCrateConfig, ChannelConfig};
-use kspin::{SpinNoIrq, SpinNoIrqGuard};
 
 use crate::boot::{self, Images};
 use crate::channel::Channels;
@@ -22,6 +21,7 @@ use crate::mpidr::mpidr_of;
 use crate::psci::PowerState;
 use crate::record::{Record, Recorded};
 use crate::stats::{ExitCounts, ExitKind};
+use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, SpinNoIrq, SpinNoIrqGuard};
 use crate::timer::PhysicalTimer;
 use crate::vcpu::LoadedWith;
 use crate::vmid::Vmid;
