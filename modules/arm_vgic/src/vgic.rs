@@ -282,14 +282,16 @@ impl<L: ListRegisters> Vgic<L> {
         }
     }
 
-    /// Makes state of the SGIs that were sent to `vcpu`.
-    fn collect(&self, vcpu: usize) {
-        self.pend_sgis(vcpu, self.doorbells.get(vcpu).map_or(0, Doorbell::take_sgis));
+    /// Makes state of the SGIs that were sent to `vcpu`. Unless the `initiator` is that, it is told: when the sender's
+    /// kick came, they were perhaps no longer on its doorbell and not yet in the state.
+    fn collect(&self, vcpu: usize, initiator: usize) {
+        let sgis = self.doorbells.get(vcpu).map_or(0, Doorbell::take_sgis);
+        self.pend_sgis(vcpu, sgis, initiator);
     }
 
-    fn pend_sgis(&self, vcpu: usize, sgis: u32) {
+    fn pend_sgis(&self, vcpu: usize, sgis: u32, initiator: usize) {
         if sgis != 0 {
-            self.change(vcpu, |state, out| {
+            self.change(initiator, |state, out| {
                 ones(u64::from(sgis)).for_each(|n| state.pend_private(vcpu, n, out));
             });
         }
@@ -349,7 +351,7 @@ impl<L: ListRegisters> Vgic<L> {
     /// Makes this CPU's list registers those of `vcpu`, flushed, and moves the timer's physical interrupt with it.
     pub fn load(&self, vcpu: usize) {
         let sgis = self.doorbells.get(vcpu).map_or(0, Doorbell::answer) & !ATTEND;
-        self.pend_sgis(vcpu, sgis);
+        self.pend_sgis(vcpu, sgis, vcpu);
         self.change(vcpu, |state, out| {
             state.load(vcpu, &self.lrs, out);
             out.done(vcpu);
@@ -359,7 +361,7 @@ impl<L: ListRegisters> Vgic<L> {
     /// Whether an enabled interrupt of `vcpu` is pending: a WFI would end. `vcpu` is loaded here or nowhere. The
     /// guest's priority mask (ICC_PMR_EL1) is ignored, so that it errs towards waking.
     pub fn has_deliverable(&self, vcpu: usize) -> bool {
-        self.collect(vcpu);
+        self.collect(vcpu, vcpu);
         self.change(vcpu, |state, out| {
             state.sync(vcpu, &self.lrs, out);
             let waiting = state.vcpus.get(vcpu).is_some_and(|vcpu| !vcpu.queue.is_empty());
@@ -391,7 +393,7 @@ impl<L: ListRegisters> Vgic<L> {
             return self.look(|state| state.read_bits(index, register));
         }
         // The private bank of each vCPU has its number; others have no SGIs.
-        self.collect(index);
+        self.collect(index, initiator);
         self.change(initiator, |state, out| {
             state.sync(initiator, &self.lrs, out);
             state.read_bits(index, register)
@@ -421,7 +423,7 @@ impl<L: ListRegisters> Vgic<L> {
     #[cold]
     #[inline(never)]
     fn release_linked(&self, index: usize, register: BitRegister, value: u32, initiator: usize) {
-        self.collect(index);
+        self.collect(index, initiator);
         let (mask, physical) = self.change(initiator, |state, out| {
             state.sync(initiator, &self.lrs, out);
             let Some(bank) = state.banks.get(index) else {

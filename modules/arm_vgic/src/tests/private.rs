@@ -2,6 +2,8 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
+use axaddrspace::AccessWidth;
+
 use super::fake::*;
 use crate::{
     TIMER_PPI,
@@ -44,6 +46,25 @@ fn an_sgi_to_all_others_reaches_all_others() {
     bench.on(2).send_sgi(2, 1 << 40 | 9 << 24);
     for vcpu in 0..4 {
         assert_eq!(bench.drain(vcpu).len(), usize::from(vcpu != 2));
+    }
+}
+
+#[test]
+fn who_looks_for_an_sgi_of_another_vcpu_tells_it() {
+    let bench = Bench::new(3, 32, 4);
+    enable_all(&bench, 3);
+    (0..3).for_each(|vcpu| bench.enter(vcpu));
+    let registers = 0x1_0000 + 0x2_0000;
+    for touch in [
+        |bench: &Bench, at| assert_eq!(bench.access(true, 2, at + ISPENDR), 1 << 3),
+        |bench: &Bench, at| bench.write(true, 2, at + ICACTIVER, AccessWidth::Dword, 1 << 3),
+    ] {
+        bench.on(0).send_sgi(0, sgi(3, 1));
+        // vCPU 1 has come too early to find it: the other one had taken it off its doorbell.
+        bench.kicks(1);
+        touch(&bench, registers);
+        assert!(bench.kicks(1) > 0);
+        assert_eq!(bench.drain(1), [3]);
     }
 }
 
