@@ -19,8 +19,8 @@ pub(crate) enum Fold {
 }
 
 /// The value for a list register that holds interrupt `n` in `state`. The end of a level-triggered interrupt must be
-/// seen, because its input may still be high; so must the end of any while others wait.
-pub(crate) fn compose(bank: &Bank, n: u32, state: u64, crowded: bool) -> u64 {
+/// seen, because its input may still be high; so must the end of any that is `watched`, because others wait.
+pub(crate) fn compose(bank: &Bank, n: u32, state: u64, watched: bool) -> u64 {
     let mask = 1 << n;
     let mut value = state | lr::interrupt(bank.intid(n), bank.priority(n));
     if bank.group1 & mask != 0 {
@@ -28,7 +28,7 @@ pub(crate) fn compose(bank: &Bank, n: u32, state: u64, crowded: bool) -> u64 {
     }
     match bank.physical.get(n as usize) {
         Some(&physical) if physical != 0 => value |= lr::linked(u32::from(physical)),
-        _ if crowded || bank.edge & mask == 0 => value |= lr::EOI,
+        _ if watched || bank.edge & mask == 0 => value |= lr::EOI,
         _ => {}
     }
     value
@@ -80,7 +80,8 @@ impl State {
         }
         bank.note(mask, state);
         if state != 0 {
-            return compose(bank, n, state, owner.crowded);
+            // The end of one that is active and may not come again must be seen: its list register is not for it then.
+            return compose(bank, n, state, owner.crowded || !here);
         }
         self.unlist((vcpu, slot), index, mask, out);
         0
