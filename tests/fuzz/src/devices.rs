@@ -88,9 +88,12 @@ pub(crate) fn uart(data: &[u8]) {
     let mut waiting: VecDeque<u8> = VecDeque::new();
     let mut sent = Vec::new();
     while !input.is_empty() {
+        // Where the guest has looked at its input, or how it is told of it has changed.
+        let mut is_fresh = false;
         match input.u8() {
             0..100 => {
                 let access = access(&mut input, &REGISTERS, Pl011::WINDOW);
+                is_fresh = access.offset == 0;
                 let value = board.read(access);
                 assert!(value <= 0xffff);
                 if access.offset == 0 {
@@ -108,6 +111,7 @@ pub(crate) fn uart(data: &[u8]) {
                     sent.push(value as u8);
                 }
                 board.device.write(access, value);
+                is_fresh = access.offset == 0x2c && !waiting.is_empty();
             }
             210..250 => {
                 let count = input.below(64);
@@ -116,6 +120,7 @@ pub(crate) fn uart(data: &[u8]) {
                 assert!(taken <= bytes.len());
                 assert_eq!(taken, bytes.len().min(256 - waiting.len()));
                 waiting.extend(&bytes[..taken]);
+                is_fresh = taken > 0;
             }
             _ => {
                 board.reset();
@@ -127,9 +132,20 @@ pub(crate) fn uart(data: &[u8]) {
         assert_eq!(flags & 1 << 4 != 0, waiting.is_empty(), "FR.RXFE");
         let (mask, raw, masked) = (board.word(0x38), board.word(0x3c), board.word(0x40));
         assert_eq!(masked, raw & mask);
+        if is_fresh {
+            assert_eq!(raw >> 6 & 1 == 1, !waiting.is_empty(), "RTRIS");
+            assert_eq!(raw >> 4 & 1 == 1, waiting.len() >= trigger(&board), "RXRIS");
+        }
         assert_eq!(board.wire.is_high(), masked != 0);
         assert_eq!(*sink.0.lock().unwrap(), sent);
     }
+}
+
+/// How many bytes raise the receive interrupt: an eighth to seven of the FIFO, or one without it.
+fn trigger(board: &Board<Pl011>) -> usize {
+    let has_fifo = board.word(0x2c) >> 4 & 1 == 1;
+    let eighths = [1, 2, 4, 6, 7].get(board.word(0x34) as usize >> 3 & 7).copied().unwrap_or(7);
+    if has_fifo { 32 * eighths / 8 } else { 1 }
 }
 
 /// Compared with the manual's table for one line at a time.

@@ -156,7 +156,7 @@ struct Page {
     flags: MappingFlags,
     /// Where it is, if that was said.
     linear: Option<usize>,
-    /// What it holds; pages of the host's own are shared with whoever maps them too, and are left out.
+    /// What it holds, empty for zeros; pages of the host's own are shared with whoever maps them too, and are left out.
     bytes: Option<Vec<u8>>,
 }
 
@@ -191,6 +191,8 @@ pub(crate) fn space(data: &[u8]) {
             (Some(_), None) => panic!("page {number} is lost"),
         }
     }
+    let regions: usize = space.regions().map(|region| region.size / PAGE).sum();
+    assert_eq!(regions, pages.iter().flatten().count(), "the regions say what the tables say");
     drop(space);
     MACHINE.with_borrow(|machine| {
         assert_eq!(machine.frames, 0, "frames are lost");
@@ -219,7 +221,7 @@ fn step(input: &mut Input<'_>, space: &mut AddrSpace<Host>, pages: &mut [Option<
             let mapped = space.map_alloc(gpa, size, flags, Populate::Now).is_ok();
             assert!(!mapped || is_free && flags != F::empty());
             if mapped {
-                let page = Page { flags, linear: None, bytes: Some(vec![0; PAGE]) };
+                let page = Page { flags, linear: None, bytes: Some(Vec::new()) };
                 pages[range].fill(Some(page));
             } else {
                 assert_eq!(space.translate(gpa), before);
@@ -286,7 +288,7 @@ fn bytes_of(
         .map(|n| {
             let offset = at.checked_add(n)?.checked_sub(GUEST)?;
             let page = pages.get(offset / PAGE)?.as_ref().filter(|page| allowed(page))?;
-            Some(page.bytes.as_ref()?[offset % PAGE])
+            Some(page.bytes.as_ref()?.get(offset % PAGE).copied().unwrap_or(0))
         })
         .collect()
 }
@@ -294,7 +296,9 @@ fn bytes_of(
 fn set(pages: &mut [Option<Page>], at: usize, data: &[u8]) {
     for (n, byte) in data.iter().enumerate() {
         let offset = at + n - GUEST;
-        pages[offset / PAGE].as_mut().unwrap().bytes.as_mut().unwrap()[offset % PAGE] = *byte;
+        let page = pages[offset / PAGE].as_mut().unwrap().bytes.as_mut().unwrap();
+        page.resize(PAGE, 0);
+        page[offset % PAGE] = *byte;
     }
 }
 
