@@ -110,6 +110,7 @@ pub(crate) fn config(
         name: options.name.clone(),
         memory: options.memory_bytes,
         cpus: options.cpus,
+        cmdline: options.cmdline.clone(),
     })?;
     Ok((config, images))
 }

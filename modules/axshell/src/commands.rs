@@ -28,6 +28,7 @@ pub static COMMANDS: &[Command] = &[
             option("--name", Some("NAME"), "another name than the config's"),
             option("--memory", Some("SIZE"), "another memory size, such as 512M or 2G"),
             option("--cpus", Some("COUNT"), "another number of vCPUs"),
+            option("--cmdline", Some("TEXT"), "another command line for the guest, in quotes"),
             option("--dry-run", None, "shows what it would be, and creates nothing"),
             option("--dts", None, "with --dry-run: shows the guest's device tree"),
             JSON,

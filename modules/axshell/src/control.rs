@@ -43,6 +43,8 @@ pub struct CreateOptions {
     pub memory_bytes: Option<u64>,
     /// Another number of vCPUs.
     pub cpus: Option<usize>,
+    /// Another command line for the guest.
+    pub cmdline: Option<String>,
 }
 
 /// How a VM is to be stopped.

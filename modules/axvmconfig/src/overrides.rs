@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 
+use crate::keys::MAX_CMDLINE;
 use crate::region::PAGE;
 use crate::{AxVMCrateConfig, MAX_VCPUS};
 
@@ -15,6 +16,8 @@ pub struct Overrides {
     pub memory: Option<u64>,
     /// Another number of vCPUs.
     pub cpus: Option<usize>,
+    /// Another command line for the guest.
+    pub cmdline: Option<String>,
 }
 
 /// The longest name.
@@ -42,6 +45,14 @@ impl AxVMCrateConfig {
                 return Err(format!("a VM has 1 to {MAX_VCPUS} vCPUs, not {cpus}"));
             }
             self.base.cpu_num = cpus;
+        }
+        if let Some(cmdline) = &overrides.cmdline {
+            if cmdline.len() > MAX_CMDLINE || cmdline.contains(char::is_control) {
+                return Err(format!(
+                    "a command line has at most {MAX_CMDLINE} bytes and no control characters"
+                ));
+            }
+            self.kernel.cmdline.clone_from(cmdline);
         }
         if let (Some(bytes), Some(first)) = (overrides.memory, self.memory_regions.first_mut()) {
             let size = usize::try_from(bytes).ok().filter(|size| {
@@ -71,12 +82,17 @@ mod tests {
 
     #[test]
     fn what_is_given_replaces_what_the_file_says() {
-        let overrides =
-            Overrides { name: Some("b".to_string()), memory: Some(32 << 20), cpus: Some(4) };
+        let overrides = Overrides {
+            name: Some("b".to_string()),
+            memory: Some(32 << 20),
+            cpus: Some(4),
+            cmdline: Some("quiet".to_string()),
+        };
         let changed = config().with_overrides(&overrides).unwrap();
         assert_eq!(changed.base.name, "b");
         assert_eq!(changed.memory_total(), 32 << 20);
         assert_eq!(changed.base.cpu_num, 4);
+        assert_eq!(changed.kernel.cmdline, "quiet");
         assert_eq!(config().with_overrides(&Overrides::default()).unwrap(), config());
     }
 
@@ -93,6 +109,11 @@ mod tests {
         for memory in [0, 1, 4097, u64::MAX, !0xfff] {
             let overrides = Overrides { memory: Some(memory), ..Overrides::default() };
             assert!(config().with_overrides(&overrides).is_err(), "{memory}");
+        }
+        for cmdline in ["a\0b", "a\nb", &"x".repeat(2048)] {
+            let overrides =
+                Overrides { cmdline: Some(cmdline.to_string()), ..Overrides::default() };
+            assert!(config().with_overrides(&overrides).is_err(), "{cmdline:?}");
         }
     }
 }

@@ -40,6 +40,7 @@ fn options(parsed: &Parsed) -> Result<CreateOptions, String> {
         name: parsed.text("--name").map(String::from),
         memory_bytes: parsed.value("--memory", "a size such as 512M", memory)?,
         cpus: parsed.value("--cpus", "a number from 1 on", count)?,
+        cmdline: parsed.text("--cmdline").map(String::from),
     })
 }
 

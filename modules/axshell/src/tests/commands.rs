@@ -47,7 +47,12 @@ fn create_takes_its_options_in_both_spellings() {
         0,
         "created a\n",
     );
-    assert_eq!(shell.control().asked, ["linux.toml Some(\"a\") Some(536870912) Some(2)"]);
+    assert_eq!(shell.control().asked, ["linux.toml Some(\"a\") Some(536870912) Some(2) None"]);
+    assert_run(&mut shell, "vm create linux.toml --cmdline 'case=a b'", 0, "created linux\n");
+    assert_eq!(
+        shell.control().asked.last().map(String::as_str),
+        Some("linux.toml None None None Some(\"case=a b\")")
+    );
     assert_run(&mut shell, "vm create linux.toml hello.toml", 0, "created linux\ncreated hello\n");
 }
 

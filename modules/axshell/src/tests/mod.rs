@@ -86,8 +86,8 @@ impl VmControl for Fake {
             return Err(ControlError::new(format!("there is no config {file} in the bundle")));
         }
         self.asked.push(format!(
-            "{file} {:?} {:?} {:?}",
-            options.name, options.memory_bytes, options.cpus
+            "{file} {:?} {:?} {:?} {:?}",
+            options.name, options.memory_bytes, options.cpus, options.cmdline
         ));
         let name = options.name.clone().unwrap_or(file.trim_end_matches(".toml").into());
         self.vms.push(Vm { name: name.clone(), ..Vm::default() });
