@@ -114,6 +114,11 @@ fn own(vm: u32, name: &str, devices: &[HostDevice]) -> Result<(), String> {
     Ok(())
 }
 
+/// How many of the host's interrupts VMs have.
+pub(crate) fn interrupts_in_use() -> usize {
+    OWNED.lock().iter().map(|owned| owned.device.interrupts.len()).sum()
+}
+
 /// In the host's interrupt handler: `intid` came and is kept back.
 fn arrived(intid: u32) {
     runner::attend_here(|cpu| note(cpu, intid));

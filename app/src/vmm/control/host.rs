@@ -9,7 +9,7 @@ use axshell::{Field, HostCpu};
 use super::load::Load;
 use crate::host::{cpu, gic, memory};
 use crate::vmm::time::now_ns;
-use crate::vmm::{VERSION, bundle, exclusive, runner, table};
+use crate::vmm::{VERSION, bundle, exclusive, passthrough, runner, table};
 
 pub(super) fn info() -> Vec<Field> {
     vec![
@@ -30,6 +30,7 @@ pub(super) fn mem() -> Vec<Field> {
         Field::size("free", pool.free as u64),
         Field::size("largest free block", pool.largest as u64),
         Field::new("VMIDs in use", axvm::vmids_in_use()),
+        Field::new("interrupts in use", passthrough::interrupts_in_use()),
         Field::size("host heap used", used as u64),
         Field::size("host heap free", free as u64),
     ]

@@ -65,7 +65,7 @@ pub(super) fn show(vm: &Vm, load: &Load) -> Vec<Section> {
     if !vm.vm.config().devices.channels.is_empty() {
         sections.push(Section::table("channels", vm.vm.channels().map(channel).collect()));
     }
-    sections.push(Section::table("vcpus", vcpus(vm)));
+    sections.push(Section::table("vcpus", vcpus_and_places(vm)));
     sections
 }
 
@@ -131,6 +131,32 @@ fn vcpus(vm: &Vm) -> Vec<Vec<Field>> {
         ]
     };
     vm.seats.iter().enumerate().map(row).collect()
+}
+
+/// The same, with where each stands.
+fn vcpus_and_places(vm: &Vm) -> Vec<Vec<Field>> {
+    let mut rows = vcpus(vm);
+    for (index, row) in rows.iter_mut().enumerate() {
+        let names = ["pc", "syndrome", "fault address"];
+        row.extend(names.into_iter().zip(stands_at(vm, index)).map(|(n, v)| Field::new(n, v)));
+    }
+    rows
+}
+
+/// Where vCPU `index` of a VM that does not run stands, and ESR_EL1 and FAR_EL1, which tell of the last
+/// exception it took: a guest is told of every fault that it makes.
+fn stands_at(vm: &Vm, index: usize) -> [Value; 3] {
+    const UNKNOWN: [Value; 3] = [const { Value::Number(None) }; 3];
+    if !matches!(vm.vm.state(), State::Paused | State::Stopped(_)) {
+        return UNKNOWN;
+    }
+    let looked = vm.vm.vcpu(index).and_then(|vcpu| {
+        vcpu.with_arch(|arch| (arch.frame().elr, arch.el1().esr, arch.el1().far)).ok()
+    });
+    match looked {
+        Some((pc, esr, far)) => [Value::Hex(pc), Value::Hex(esr), Value::Hex(far)],
+        None => UNKNOWN,
+    }
 }
 
 /// `vm stats`
