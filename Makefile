@@ -1,10 +1,10 @@
 # The one door to scripts/, where everything is done.
 
 BOARD ?= qemu-aarch64
-export BOARD VMS VM CPU SMP MEM GIC QEMU_ARGS CASE
+export BOARD VMS VM CPU SMP MEM GIC QEMU_ARGS CASE MACHINE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build image run debug test fuzz bench bench-linux check fmt clean
+.PHONY: help setup build image run debug test hostile fuzz bench bench-linux check fmt clean
 
 help: ## what there is to do
 	@echo "make <one of these>, with the words behind it where you want something else:"
@@ -27,6 +27,9 @@ debug: setup ## the same, stopped, with gdb attached
 
 test: setup build ## host tests and QEMU cases             CASE="hello timer" runs only those cases
 	@scripts/test $(CASE)
+
+hostile: setup build ## guests that try to hurt the host and each other    CASE="A B24" MACHINE=max-gic3 HOSTILE="--long"
+	@scripts/hostile $(HOSTILE) $(addprefix --machine=,$(MACHINE)) $(CASE)
 
 fuzz: setup ## looks for inputs that do harm             FUZZ="600 gicv3" is how long and what
 	@scripts/fuzz $(FUZZ)

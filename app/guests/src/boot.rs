@@ -32,6 +32,19 @@ pub(crate) fn secondary_entry_address() -> u64 {
     secondary_entry as *const () as u64
 }
 
+/// Replaces the entry of gigabyte `gib` of the address space, which nothing in use lies in.
+pub(crate) fn set_entry(gib: usize, descriptor: u64) {
+    // SAFETY: boot.s defines the table with this layout, and it is only ever accessed atomically.
+    let table = unsafe { &BOOT_TABLE };
+    let Some(entry) = table.0.get(gib) else { return };
+    entry.store(0, Ordering::Release);
+    // SAFETY: forgets translations, of which the walker finds the others again.
+    unsafe { core::arch::asm!("dsb ishst", "tlbi vmalle1is", "dsb ish", "isb", options(nostack)) };
+    entry.store(descriptor, Ordering::Release);
+    // SAFETY: barriers only; they make the new entry visible to the table walker.
+    unsafe { core::arch::asm!("dsb ishst", "isb", options(nostack)) };
+}
+
 /// Maps the gigabytes that `ram` lies in as normal memory at their own address.
 ///
 /// Only invalid entries become valid, so nothing needs to leave the TLB.

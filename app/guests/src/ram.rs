@@ -66,6 +66,14 @@ pub(crate) fn find_nonzero_uncached(range: &Range<u64>) -> Option<u64> {
     (at < range.end).then_some(at)
 }
 
+/// Folds the words of `range` as for `fill`.
+pub(crate) fn fold(range: &Range<u64>, start: u64, step: impl Fn(u64, u64) -> u64) -> u64 {
+    words(range).fold(start, |sum, address| {
+        // SAFETY: as for `fill`.
+        step(sum, unsafe { (address as *const u64).read_volatile() })
+    })
+}
+
 /// The size of the block DC ZVA clears, if the CPU allows it.
 pub(crate) fn zero_block_bytes() -> Option<u64> {
     let id = DCZID_EL0::read();

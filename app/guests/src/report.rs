@@ -1,6 +1,7 @@
 //! How a case ends: checks that name what they expected, and the verdict line.
 
 use crate::{println, psci};
+use core::fmt::{self, Display, Formatter};
 
 /// The first thing that was not as it should be.
 pub(crate) struct Failure {
@@ -13,6 +14,15 @@ impl Failure {
     /// One without figures.
     pub(crate) fn of(what: &'static str) -> Failure {
         Failure { what, got: 0, want: 1 }
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure { what, got: 0, want: 1 } => f.write_str(what),
+            Failure { what, got, want } => write!(f, "{what}: got {got:#x}, expected {want:#x}"),
+        }
     }
 }
 
@@ -36,7 +46,7 @@ pub(crate) fn ensure(what: &'static str, holds: bool) -> Outcome {
 }
 
 /// Anything a failure can print.
-pub(crate) struct Word(u64);
+pub(crate) struct Word(pub(crate) u64);
 
 macro_rules! words {
     ($($kind:ty),*) => {$(
@@ -51,13 +61,10 @@ macro_rules! words {
 words!(bool, u8, i32, u32, u64, usize);
 
 /// Prints the line the host looks for and powers the machine off.
-pub(crate) fn verdict(case: &str, outcome: Outcome) -> ! {
+pub(crate) fn verdict(case: impl Display, outcome: Outcome) -> ! {
     match outcome {
         Ok(()) => println!("VERDICT {case} PASS"),
-        Err(Failure { what, got: 0, want: 1 }) => println!("VERDICT {case} FAIL {what}"),
-        Err(Failure { what, got, want }) => {
-            println!("VERDICT {case} FAIL {what}: got {got:#x}, expected {want:#x}")
-        }
+        Err(failure) => println!("VERDICT {case} FAIL {failure}"),
     }
     psci::system_off()
 }

@@ -34,6 +34,9 @@ macro_rules! registers {
 
 registers! {
     MPIDR_EL1 = "mpidr_el1";
+    ID_AA64PFR0_EL1 = "id_aa64pfr0_el1";
+    ID_AA64PFR1_EL1 = "id_aa64pfr1_el1";
+    ID_AA64DFR0_EL1 = "id_aa64dfr0_el1";
     CNTFRQ_EL0 = "cntfrq_el0";
     CNTVCT_EL0 = "cntvct_el0";
     CNTPCT_EL0 = "cntpct_el0";

@@ -11,6 +11,8 @@ static BASE: AtomicUsize = AtomicUsize::new(0x0900_0000);
 
 const UARTDR: usize = 0x00;
 const UARTFR: usize = 0x18;
+const UARTIBRD: usize = 0x24;
+const UARTFBRD: usize = 0x28;
 const UARTLCR_H: usize = 0x2c;
 const UARTCR: usize = 0x30;
 const UARTIMSC: usize = 0x38;
@@ -33,6 +35,17 @@ fn register(offset: usize) -> usize {
 /// Where the device tree has the UART.
 pub(crate) fn set_base(base: usize) {
     BASE.store(base, Ordering::Relaxed);
+}
+
+/// Its first register.
+pub(crate) fn base() -> usize {
+    register(0)
+}
+
+/// UARTIBRD and UARTFBRD, which matter on a real line only.
+pub(crate) fn set_divisors(integer: u32, fraction: u32) {
+    mmio::write(register(UARTIBRD), integer);
+    mmio::write(register(UARTFBRD), fraction);
 }
 
 /// The address of UARTFR, for measuring one read.

@@ -4,6 +4,7 @@ mod bench;
 mod clock;
 mod gic;
 mod hello;
+mod hostile;
 mod ivc;
 mod key;
 mod latency;
@@ -21,6 +22,7 @@ mod storm;
 mod switch;
 mod timer;
 mod uart;
+mod victim;
 mod watchdog;
 
 use crate::board::Board;
@@ -87,9 +89,13 @@ pub(crate) enum Case {
     Switch,
     /// Interrupts of every kind at once.
     Storm,
+    /// Attempts to hurt the host or another guest.
+    Hostile,
+    /// What such an attempt must not change.
+    Victim,
 }
 
-const CASES: [(&str, Case); 24] = [
+const CASES: [(&str, Case); 26] = [
     ("hello", Case::Hello),
     ("timer", Case::Timer),
     ("smp", Case::Smp),
@@ -114,6 +120,8 @@ const CASES: [(&str, Case); 24] = [
     ("noise", Case::Noise),
     ("switch", Case::Switch),
     ("storm", Case::Storm),
+    ("hostile", Case::Hostile),
+    ("victim", Case::Victim),
 ];
 
 /// The running case's place in `CASES`, for interrupts and secondary CPUs.
@@ -164,6 +172,8 @@ impl Case {
             Case::Noise => noise::run(board),
             Case::Switch => switch::run(),
             Case::Storm => storm::run(board),
+            Case::Hostile => hostile::run(board),
+            Case::Victim => victim::run(board),
         }
     }
 
@@ -186,6 +196,8 @@ impl Case {
             Case::Noise => noise::interrupt(intid),
             Case::Switch => switch::interrupt(intid),
             Case::Storm => storm::interrupt(intid),
+            Case::Hostile => hostile::interrupt(intid),
+            Case::Victim => victim::interrupt(intid),
             Case::Hello
             | Case::Memory
             | Case::Bench
@@ -211,6 +223,7 @@ extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
         Case::Bench => bench::secondary(first_tick),
         Case::Switch => switch::secondary(),
         Case::Storm => storm::secondary(number),
+        Case::Hostile => hostile::secondary(number),
         Case::Hello
         | Case::Timer
         | Case::Memory
@@ -228,7 +241,8 @@ extern "C" fn secondary_main(context: u64, first_tick: u64) -> ! {
         | Case::Clock
         | Case::Quiet
         | Case::Latency
-        | Case::Noise => {}
+        | Case::Noise
+        | Case::Victim => {}
     }
     loop {
         psci::cpu_off();

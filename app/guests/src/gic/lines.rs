@@ -93,6 +93,11 @@ pub(crate) fn priority(intid: u32) -> u8 {
     (word >> (intid % 4 * 8)) as u8
 }
 
+/// The address of GICD_IPRIORITYR's byte of `intid`.
+pub(crate) fn priority_address(intid: u32) -> usize {
+    base_of(intid) + PRIORITIES + intid as usize
+}
+
 /// Sets the priority; a smaller number is more urgent.
 pub(crate) fn set_priority(intid: u32, priority: u8) {
     let address = base_of(intid) + PRIORITIES + (intid & !3) as usize;

@@ -13,8 +13,8 @@ pub(crate) use interface::{
     set_priority_mask, sgi_to, sgi_to_others,
 };
 pub(crate) use lines::{
-    Bank, Trigger, bank_address, disable, enable, get, priority, route, routing, set, set_priority,
-    set_trigger, trigger,
+    Bank, Trigger, bank_address, disable, enable, get, priority, priority_address, route, routing,
+    set, set_priority, set_trigger, trigger,
 };
 
 /// INTIDs from here on mean "none" or are reserved.
@@ -67,6 +67,11 @@ pub(crate) fn distributor(offset: usize) -> usize {
 /// The address of GICD_TYPER, for measuring one read.
 pub(crate) fn typer_address() -> usize {
     distributor(GICD_TYPER)
+}
+
+/// Where the redistributors are, or the CPU interface of a GICv2.
+pub(crate) fn second_frame() -> usize {
+    if v2::is_here() { v2::interface_address() } else { GICR.load(Ordering::Relaxed) }
 }
 
 /// The first INTID past the distributor's last one.

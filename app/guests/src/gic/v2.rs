@@ -43,6 +43,11 @@ pub(super) fn set_interface(address: usize) {
     IS_HERE.store(true, Relaxed);
 }
 
+/// Its first register.
+pub(super) fn interface_address() -> usize {
+    interface(0)
+}
+
 fn interface(offset: usize) -> usize {
     GICC.load(Relaxed) + offset
 }

@@ -92,7 +92,7 @@ impl Bpr {
 }
 
 /// Everything one guest expects to find.
-pub(super) struct Contents {
+pub(in crate::cases) struct Contents {
     seed: u64,
     vectors: Vectors,
     generals: Generals,
@@ -124,7 +124,7 @@ impl Cell {
 
 impl Contents {
     /// What the guest called `word` keeps; every register is loaded with it.
-    pub(super) fn load(word: &str) -> Contents {
+    pub(in crate::cases) fn load(word: &str) -> Contents {
         let seed = hash(word);
         let vectors = core::array::from_fn(|place| value(seed, place as u64));
         registers::set_vectors(&vectors);
@@ -153,7 +153,7 @@ impl Contents {
     }
 
     /// Every register still holds what `load` put there.
-    pub(super) fn verify(&self) -> Outcome {
+    pub(in crate::cases) fn verify(&self) -> Outcome {
         same("a vector register", &registers::vectors(), &self.vectors)?;
         for (cell, value) in CELLS.iter().zip(self.cells) {
             check(cell.name, (cell.read)(), value)?;

@@ -1,6 +1,6 @@
 //! Registers full of a pattern keep it, while other guests with other patterns run on the same CPU.
 
-mod contents;
+pub(in crate::cases) mod contents;
 
 use super::Completion;
 use crate::board::Board;

@@ -1,0 +1,109 @@
+//! The hostile guest: every case is one attempt to hurt the host or another guest, and says what became of it.
+//!
+//! `case=hostile id=B24` chooses; the ids are those of docs/threat-model.md. `scripts/hostile` runs them all.
+
+mod access;
+mod attempt;
+mod calls;
+mod exceptions;
+mod expect;
+mod identity;
+mod registers;
+mod space;
+mod words;
+
+use super::Completion;
+use crate::board::Board;
+use crate::println;
+use crate::report::{self, Outcome};
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// One case: its id, what the boot CPU does, what a CPU does that CPU_ON started.
+struct Hostile {
+    id: &'static str,
+    run: fn(&Board) -> Outcome,
+    secondary: fn(usize),
+    interrupt: fn(u32) -> Completion,
+}
+
+/// A case of one CPU that takes no interrupts.
+const fn alone(id: &'static str, run: fn(&Board) -> Outcome) -> Hostile {
+    Hostile { id, run, secondary: |_| {}, interrupt: |_| Completion::Done }
+}
+
+static CASES: &[Hostile] = &[
+    alone("A1", registers::implementation_defined),
+    alone("A2", registers::performance_monitors),
+    alone("A3", registers::activity_monitors),
+    alone("A4a", registers::debug_registers),
+    alone("A4b", registers::single_step),
+    alone("A4c", registers::software_breakpoint),
+    alone("A5", registers::auxiliary_control),
+    alone("A6a", registers::scalable_vectors),
+    alone("A6b", registers::matrix_extension),
+    alone("A7", registers::vectors),
+    alone("A8a", registers::thread_registers),
+    alone("A8b", registers::authentication_keys),
+    alone("A9", registers::memory_tags),
+    alone("A10", registers::ordering_regions),
+    alone("A11a", registers::higher_levels),
+    alone("A11b", registers::higher_maintenance),
+    alone("A12", calls::unknown_functions),
+    alone("A13", calls::immediates),
+    alone("A14", calls::from_el0),
+    alone("A15", exceptions::jump_to_nowhere),
+    alone("A16", exceptions::jump_to_device),
+    alone("A18", exceptions::without_vectors),
+    alone("A19", exceptions::illegal_return),
+    alone("A20", exceptions::tables_in_devices),
+    alone("A21", exceptions::set_way_storm),
+    alone("A22", exceptions::system_errors),
+    alone("A23a", identity::registers_agree),
+    alone("A23b", identity::not_at_el0),
+    alone("B24", access::pairs),
+    alone("B25", access::write_back),
+    alone("B26a", access::vectors),
+    alone("B26b", access::exclusives),
+    alone("B26c", access::atomics),
+    alone("B26d", access::maintenance),
+    alone("B27", access::zero_register),
+    alone("B28", access::sign_extension),
+    alone("B29", access::straddling),
+    alone("B30", access::every_offset),
+    alone("B31", access::nobody_home),
+];
+
+static CURRENT: AtomicUsize = AtomicUsize::new(0);
+
+/// Runs the case that `id=` names, and powers off.
+pub(super) fn run(board: &Board) -> Outcome {
+    let id = board.argument("id").unwrap_or("");
+    let Some(index) = CASES.iter().position(|case| case.id == id) else {
+        return report::fail("no such hostile case");
+    };
+    CURRENT.store(index, Ordering::Release);
+    if board.argument("sabotage").is_some() {
+        expect::sabotage();
+    }
+    println!("hostile {id}");
+    prepare();
+    space::prepare();
+    let outcome = (CASES[index].run)(board);
+    report::verdict(format_args!("hostile {id}"), outcome)
+}
+
+/// On every CPU, before it attempts anything.
+fn prepare() {
+    attempt::prepare();
+}
+
+/// A CPU that the case has started.
+pub(super) fn secondary(number: usize) {
+    prepare();
+    (CASES[CURRENT.load(Ordering::Acquire)].secondary)(number);
+}
+
+/// The acknowledged interrupt `intid`.
+pub(super) fn interrupt(intid: u32) -> Completion {
+    (CASES[CURRENT.load(Ordering::Acquire)].interrupt)(intid)
+}
