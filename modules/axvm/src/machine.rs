@@ -35,6 +35,8 @@ const SPIS: usize = 224;
 const SPI_INTIDS: core::ops::RangeInclusive<u32> = 32..=255;
 /// What stage 2 translates.
 pub(crate) const SPACE_SIZE: usize = 1 << arm_vcpu::IPA_BITS;
+/// What a configuration may ask for is what there is.
+const _: () = assert!(SPACE_SIZE == axvmconfig::GUEST_SPACE_END);
 
 /// The frozen part of a VM.
 pub(crate) struct Machine<H: AxVMHal, A: GuestCpu> {

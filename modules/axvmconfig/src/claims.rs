@@ -12,8 +12,10 @@ use crate::{
     source::Source,
 };
 
-/// The end of the guest-physical space, and of the host's: 48 bits.
-pub(crate) const SPACE_END: usize = 1 << 48;
+/// The end of the guest-physical space: what stage 2 translates.
+pub const GUEST_SPACE_END: usize = 1 << 39;
+/// The end of the host's physical space.
+pub(crate) const HOST_SPACE_END: usize = 1 << 48;
 
 const GICD_BASE: usize = 0x0800_0000;
 const GICD_SIZE: usize = 0x1_0000;
@@ -53,11 +55,11 @@ impl Claim {
         base: usize,
         size: usize,
     ) -> Result<Self, ConfigError> {
-        let end = base.checked_add(size).filter(|end| *end <= SPACE_END);
+        let end = base.checked_add(size).filter(|end| *end <= GUEST_SPACE_END);
         let Some(end) = end else {
             let message =
                 format!("{} ends beyond the guest-physical space: {base:#x} + {size:#x}", node.key);
-            return Err(node.error(message, "allowed: an end of 0x1_0000_0000_0000 at most"));
+            return Err(node.error(message, "allowed: an end of 0x80_0000_0000 at most"));
         };
         Ok(Self {
             what: node.key.clone(),

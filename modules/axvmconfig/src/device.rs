@@ -9,7 +9,7 @@ use alloc::{
 
 use crate::{
     choice::{EmulatedDeviceType, InterruptMode},
-    claims::{Claim, Owner, SPACE_END},
+    claims::{Claim, HOST_SPACE_END, Owner},
     error::ConfigError,
     fields::{Fields, Key, key},
     kind::{Kind, NUMBER, PATH, Shape, words},
@@ -416,7 +416,7 @@ fn read_host_device(
         let message = format!("{base_hpa:#x} does not lie in its page where {base_gpa:#x} does");
         return Err(hpa.error(message, "allowed: the same low 12 bits in base_hpa and base_gpa"));
     }
-    if base_hpa.checked_add(length_bytes).is_none_or(|end| end > SPACE_END) {
+    if base_hpa.checked_add(length_bytes).is_none_or(|end| end > HOST_SPACE_END) {
         let message = format!("{} ends beyond the host's address space", length.key);
         return Err(length.error(message, "allowed: an end of 0x1_0000_0000_0000 at most"));
     }

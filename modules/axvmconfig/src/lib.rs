@@ -51,6 +51,7 @@ pub use choice::{
     ChannelAccess, EmulatedDeviceType, GicVersion, ImageLocation, InterruptMode, MapType,
     RestartPolicy, VmType,
 };
+pub use claims::GUEST_SPACE_END;
 pub use device::{EmulatedDeviceConfig, PassThroughDeviceConfig};
 pub use error::ConfigError;
 pub use overrides::Overrides;

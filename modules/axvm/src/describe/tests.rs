@@ -114,7 +114,6 @@ fn a_vm_without_memory_to_run_in_is_refused() {
 fn what_creating_the_vm_refuses_is_refused() {
     for (more, word) in [
         ("memory = \"1M\"", "does not fit"),
-        ("memory = \"64M\"\n[[region]]\nbase = 0x80_0000_0000\nsize = \"1M\"", "address space"),
         ("memory = \"64M\"\n[[device]]\ntype = \"virtio-blk\"", "not supported yet"),
         (
             "memory = \"64M\"\n[[device]]\ntype = \"dummy\"\nname = \"a\"\nbase = 0x0b00_0000\nlength = 0x20\n\
@@ -129,6 +128,10 @@ fn what_creating_the_vm_refuses_is_refused() {
         let error = flat(more).unwrap_err().to_string();
         assert!(error.contains(word), "{more}: {error}");
     }
+    let too_much = axvmconfig::Overrides { memory: Some(1 << 39), ..Default::default() };
+    let config = config("memory = \"64M\"").with_overrides(&too_much).unwrap();
+    let error = describe(&config, &images(b"flat....")).unwrap_err().to_string();
+    assert!(error.contains("address space"), "{error}");
 }
 
 #[test]

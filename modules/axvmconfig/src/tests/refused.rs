@@ -237,6 +237,12 @@ fn sizes_and_addresses_fit_pages_and_the_address_space() {
             "memory_regions[0] ends beyond the guest-physical space: 0xfffffffffffff000 + 0x1000",
             "allowed: an end",
         ),
+        (
+            "memory_regions = [[0x7f_ffff_f000, 0x2000, 7, 0]]",
+            (4, 19),
+            "memory_regions[0] ends beyond the guest-physical space: 0x7ffffff000 + 0x2000",
+            "allowed: an end of 0x80_0000_0000",
+        ),
     ]);
 }
 
