@@ -71,7 +71,7 @@ def read_vm(word: str, autostart: list[str], broken: bool) -> Vm:
     text = path.read_bytes()
     try:
         config = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         if not broken:
             tree.die(f"{tree.shown(path)} is not TOML: {error}.")
         config = {}

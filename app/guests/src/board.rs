@@ -62,6 +62,16 @@ impl Board {
         word.strip_prefix("0x").map_or(word.parse(), |digits| u64::from_str_radix(digits, 16)).ok()
     }
 
+    /// Whether `address` is RAM.
+    pub(crate) fn is_ram(&self, address: u64) -> bool {
+        self.ram.iter().any(|ram| ram.contains(&address))
+    }
+
+    /// Where the clock is.
+    pub(crate) fn rtc(&self) -> Option<usize> {
+        self.rtc
+    }
+
     /// Where the GPIO controller is.
     pub(crate) fn gpio(&self) -> Option<usize> {
         self.gpio

@@ -34,6 +34,7 @@ extern "C" fn main(tree: usize) -> ! {
     let Some(case) = Case::select(name) else {
         report::verdict(name, report::fail("no such case"));
     };
+    case.at_boot();
     uart::init(uart::FIFOS);
     if board.has_gic() {
         gic::init_distributor();

@@ -17,6 +17,23 @@ pub(crate) fn write(address: usize, value: u32) {
     unsafe { asm!("str {:w}, [{}]", in(reg) value, in(reg) address, options(nostack)) };
 }
 
+/// Reads or writes 1, 2, 4 or 8 bytes at `address`, a multiple of `width`.
+pub(crate) fn any(address: usize, width: usize, value: u64, is_read: bool) {
+    // SAFETY: as for `read`.
+    unsafe {
+        match (width, is_read) {
+            (1, true) => asm!("ldrb w9, [{}]", in(reg) address, out("x9") _, options(nostack)),
+            (2, true) => asm!("ldrh w9, [{}]", in(reg) address, out("x9") _, options(nostack)),
+            (4, true) => asm!("ldr w9, [{}]", in(reg) address, out("x9") _, options(nostack)),
+            (_, true) => asm!("ldr x9, [{}]", in(reg) address, out("x9") _, options(nostack)),
+            (1, false) => asm!("strb {:w}, [{}]", in(reg) value, in(reg) address, options(nostack)),
+            (2, false) => asm!("strh {:w}, [{}]", in(reg) value, in(reg) address, options(nostack)),
+            (4, false) => asm!("str {:w}, [{}]", in(reg) value, in(reg) address, options(nostack)),
+            (_, false) => asm!("str {}, [{}]", in(reg) value, in(reg) address, options(nostack)),
+        }
+    }
+}
+
 /// Reads the 64-bit device register at `address`.
 pub(crate) fn read64(address: usize) -> u64 {
     let value;

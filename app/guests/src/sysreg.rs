@@ -35,6 +35,7 @@ macro_rules! registers {
 registers! {
     MPIDR_EL1 = "mpidr_el1";
     ID_AA64PFR0_EL1 = "id_aa64pfr0_el1";
+    ID_AA64MMFR0_EL1 = "id_aa64mmfr0_el1";
     ID_AA64PFR1_EL1 = "id_aa64pfr1_el1";
     ID_AA64DFR0_EL1 = "id_aa64dfr0_el1";
     CNTFRQ_EL0 = "cntfrq_el0";
@@ -45,8 +46,12 @@ registers! {
     CNTV_CTL_EL0 = "cntv_ctl_el0";
     CNTV_CVAL_EL0 = "cntv_cval_el0";
     CNTV_TVAL_EL0 = "cntv_tval_el0";
+    CNTP_CVAL_EL0 = "cntp_cval_el0";
+    CNTP_CTL_EL0 = "cntp_ctl_el0";
     ISR_EL1 = "isr_el1";
     DCZID_EL0 = "dczid_el0";
+    ICC_AP0R0_EL1 = "S3_0_C12_C8_4";
+    ICC_AP1R0_EL1 = "S3_0_C12_C9_0";
     ICC_SRE_EL1 = "S3_0_C12_C12_5";
     ICC_PMR_EL1 = "S3_0_C4_C6_0";
     ICC_BPR1_EL1 = "S3_0_C12_C12_3";

@@ -28,6 +28,7 @@ class Case:
     long: bool = False
     once: bool = False
     gic: str = ""
+    guest: str = ""
     values: dict = field(default_factory=dict)
 
 

@@ -11,7 +11,7 @@ from lib.serial import Failed, Serial
 
 from . import invariants, plays
 from .cases import Case
-from .shell import Refused, Shell
+from .shell import Refused, Shell, Wrong
 
 VICTIMS = ["victim-0", "victim-1"]
 HOST_BROKEN = [*EVERYWHERE_REFUSED, "fault in the hypervisor"]
@@ -55,6 +55,9 @@ class Arena:
             self.shell.start(victim)
         for victim in VICTIMS:
             self.beats[victim] = self.shell.wait(f"a heartbeat of {victim}", lambda: self.beat(victim), 20)
+        # The shell's memory of what was typed is full from here on.
+        for number in range(64):
+            self.shell.ask(f"echo {number:<60}.", r"^\d+ \.\n|^.*\n")
         self.baseline = self.shell.json("host mem")
 
     def beat(self, victim: str) -> invariants.Beat | None:
@@ -75,7 +78,7 @@ class Arena:
                 return beat if beat and beat.beat > before.beat else None
             try:
                 after = self.shell.wait("a heartbeat", later, 5)
-            except Failed:
+            except Wrong:
                 after = None
             found += invariants.undisturbed(victim, states.get(victim, "gone"), before, after)
             self.beats[victim] = after or before
@@ -98,13 +101,13 @@ class Arena:
         """Plays `case` and checks I1 to I5. An invariant that needs the VM is checked by the play."""
         began = time.monotonic()
         result = Result(machine, case.id, case.what, case.verdict, "FAIL", 0.0)
-        play = plays.Play(self.shell, case, sabotage)
+        play = plays.Play(self.shell, case, sabotage, VICTIMS)
         before = dict(self.beats)
         try:
             result.verdict = plays.PLAYS[case.play](play)
         except Refused as refused:
             result.detail = f"error: {refused}"
-        except plays.Wrong as wrong:
+        except Wrong as wrong:
             result.detail = str(wrong)
         result.broken += play.broken
         states, slow = self.answers()

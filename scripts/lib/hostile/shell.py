@@ -4,9 +4,13 @@ import json
 import re
 import time
 
-from lib.serial import Failed, Serial
+from lib.serial import Serial
 
 ERROR = r"error: (?P<error>[^\n]*)\n"
+
+
+class Wrong(Exception):
+    """A case did not go as it should, in one sentence."""
 
 
 class Refused(Exception):
@@ -69,5 +73,5 @@ class Shell:
             if found := holds():
                 return found
             if time.monotonic() > until:
-                raise Failed(f"{what} not within {within_s * self.line.factor:g} s")
+                raise Wrong(f"{what} not within {within_s * self.line.factor:g} s")
             self.line.pause(every_s)

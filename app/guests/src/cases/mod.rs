@@ -145,6 +145,13 @@ impl Case {
         CASES[self as usize].0
     }
 
+    /// Looks at the machine before the drivers touch it.
+    pub(crate) fn at_boot(self) {
+        if let Case::Hostile = self {
+            hostile::at_boot();
+        }
+    }
+
     /// Runs it on the boot CPU.
     pub(crate) fn run(self, board: &Board) -> Outcome {
         match self {

@@ -3,8 +3,9 @@
 use super::v2;
 use crate::mmio;
 use crate::sysreg::{
-    ICC_BPR1_EL1, ICC_CTLR_EL1, ICC_DIR_EL1, ICC_EOIR1_EL1, ICC_HPPIR1_EL1, ICC_IAR1_EL1,
-    ICC_IGRPEN1_EL1, ICC_PMR_EL1, ICC_RPR_EL1, ICC_SGI1R_EL1, ICC_SRE_EL1,
+    ICC_AP0R0_EL1, ICC_AP1R0_EL1, ICC_BPR1_EL1, ICC_CTLR_EL1, ICC_DIR_EL1, ICC_EOIR1_EL1,
+    ICC_HPPIR1_EL1, ICC_IAR1_EL1, ICC_IGRPEN1_EL1, ICC_PMR_EL1, ICC_RPR_EL1, ICC_SGI1R_EL1,
+    ICC_SRE_EL1,
 };
 
 /// Whether a write to EOIR also deactivates.
@@ -27,6 +28,15 @@ pub(super) fn init() {
     ICC_BPR1_EL1::write(0);
     set_eoi_mode(EoiMode::Together);
     open_cpu_interface();
+}
+
+/// No priority counts as active, whatever was written there: this CPU handles no interrupt.
+pub(crate) fn forget_active_priorities() {
+    if v2::is_here() {
+        return v2::forget_active_priorities();
+    }
+    ICC_AP0R0_EL1::write(0);
+    ICC_AP1R0_EL1::write(0);
 }
 
 /// No interrupt reaches this CPU.

@@ -8,9 +8,9 @@ use crate::board::MAX_CPUS;
 use crate::{cpu, mmio};
 use core::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) use interface::{
-    EoiMode, acknowledge, binary_point, close_cpu_interface, deactivate, end, highest_pending,
-    open_cpu_interface, priority_mask, running_priority, send_sgi, set_binary_point, set_eoi_mode,
-    set_priority_mask, sgi_to, sgi_to_others,
+    EoiMode, acknowledge, binary_point, close_cpu_interface, deactivate, end,
+    forget_active_priorities, highest_pending, open_cpu_interface, priority_mask, running_priority,
+    send_sgi, set_binary_point, set_eoi_mode, set_priority_mask, sgi_to, sgi_to_others,
 };
 pub(crate) use lines::{
     Bank, Trigger, bank_address, disable, enable, get, priority, priority_address, route, routing,
@@ -72,6 +72,21 @@ pub(crate) fn typer_address() -> usize {
 /// Where the redistributors are, or the CPU interface of a GICv2.
 pub(crate) fn second_frame() -> usize {
     if v2::is_here() { v2::interface_address() } else { GICR.load(Ordering::Relaxed) }
+}
+
+/// The base of the boot CPU's private interrupts, found without a driver.
+pub(crate) fn first_private_frame() -> usize {
+    if v2::is_here() { distributor(0) } else { GICR.load(Ordering::Relaxed) + SGI_FRAME }
+}
+
+/// How many bytes they take.
+pub(crate) fn second_frame_bytes() -> usize {
+    if v2::is_here() { 0x2000 } else { FRAME_BYTES * cpu::count() }
+}
+
+/// How many bytes the distributor takes.
+pub(crate) fn distributor_bytes() -> usize {
+    if v2::is_here() { 0x1000 } else { 0x1_0000 }
 }
 
 /// The first INTID past the distributor's last one.

@@ -22,6 +22,7 @@ const GICC_IAR: usize = 0x000c;
 const GICC_EOIR: usize = 0x0010;
 const GICC_RPR: usize = 0x0014;
 const GICC_HPPIR: usize = 0x0018;
+const GICC_APRS: usize = 0x00d0;
 const GICC_DIR: usize = 0x1000;
 /// GICC_CTLR: group 0 on, EOIR and DIR apart.
 const ENABLE: u32 = 1;
@@ -64,6 +65,13 @@ pub(super) fn learn_target(number: usize) {
 pub(super) fn forget_sgis() {
     for word in 0..4 {
         mmio::write(distributor(CPENDSGIRS + 4 * word), u32::MAX);
+    }
+}
+
+/// GICC_APR0 to GICC_APR3.
+pub(super) fn forget_active_priorities() {
+    for register in 0..4 {
+        mmio::write(interface(GICC_APRS + 4 * register), 0);
     }
 }
 

@@ -90,6 +90,7 @@ pub(crate) mod class {
     pub(crate) const SYSTEM_REGISTER: u64 = 0x18;
     pub(crate) const FETCH_ABORT: u64 = 0x21;
     pub(crate) const DATA_ABORT: u64 = 0x25;
+    pub(crate) const SERROR: u64 = 0x2f;
     pub(crate) const BREAKPOINT: u64 = 0x3c;
 }
 
@@ -172,6 +173,34 @@ pub(crate) fn publish(start: u64, bytes: u64) {
     }
     // SAFETY: barriers.
     unsafe { asm!("dsb ish", "isb", options(nostack)) };
+}
+
+/// As many single words as `write_slots` takes.
+pub(crate) const SLOTS: usize = 512;
+
+/// Writes each of `words` as an attempt of its own for this CPU, from slot `first` on.
+pub(crate) fn write_slots(first: usize, words: impl Iterator<Item = u32>) {
+    let code = &CODE[cpu::number()];
+    for (pair, word) in code.0.chunks_exact(2).skip(first).zip(words) {
+        if let [slot, end] = pair {
+            slot.store(word, Relaxed);
+            end.store(SVC_DONE, Relaxed);
+        }
+    }
+    publish(code.0.as_ptr().addr() as u64, 4096);
+}
+
+/// Executes the word in `slot`.
+pub(crate) fn attempt_slot(level: Level, slot: usize, registers: &mut Registers) -> End {
+    enter(place(level) + 8 * slot as u64, level as u64, registers)
+}
+
+/// Replaces one word of somebody's code.
+pub(crate) fn overwrite(address: u64, word: u32) {
+    // SAFETY: callers name a word that `write` has written, which is only ever accessed atomically.
+    let slot = unsafe { AtomicU32::from_ptr(address as *mut u32) };
+    slot.store(word, Relaxed);
+    publish(address, 4);
 }
 
 /// Executes `words` at `level`.

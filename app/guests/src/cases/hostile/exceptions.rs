@@ -3,7 +3,7 @@
 use super::attempt::{self, End, FROM_AARCH32, Level, Registers, class, enter};
 use super::expect::{equal, fetch_abort, holds, said, wedge};
 use super::space::{self, View};
-use super::words::{Reg, load, word};
+use super::words::{Reg, load, store, word};
 use super::{access, registers};
 use crate::board::Board;
 use crate::report::Outcome;
@@ -35,6 +35,24 @@ pub(super) fn jump_to_device(_: &Board) -> Outcome {
         equal("its IFSC", end.fault_status(), EXTERNAL)?;
     }
     Ok(())
+}
+
+/// A17: pages of the host behind which is nothing, as if they were a device's: tests/hostile/hole.toml.
+pub(super) fn passthrough_hole(_: &Board) -> Outcome {
+    const HOLE: u64 = 0x0b02_0000;
+    for offset in [0, 8, 0x7fc, 0xff8] {
+        for (size, word) in (0..4).flat_map(|size| [(size, load(size)), (size, store(size))]) {
+            let mut at = Registers::marked().with(2, HOLE + offset);
+            let end = attempt::attempt(&[word, word!("dsb sy"), word!("isb")], &mut at);
+            let own = matches!(end.class(), class::DATA_ABORT | class::SERROR);
+            if !own {
+                println!("size {size} at {offset:#x}");
+            }
+            said("an access behind which is nothing", own, &end, word)?;
+        }
+    }
+    let end = fetch_abort("a fetch from a device of the host", View::Executable.of(HOLE))?;
+    holds("its IFSC: external abort or permission", matches!(end.fault_status(), 0x0c..=0x10))
 }
 
 /// A18: the vectors are gone, and then every instruction faults.
@@ -74,7 +92,7 @@ pub(super) fn illegal_return(_: &Board) -> Outcome {
 
 /// A20: tables in devices and in nothing, of TTBR0's tree and of TTBR1's.
 pub(super) fn tables_in_devices(_: &Board) -> Outcome {
-    const GIB: usize = 400;
+    const GIB: usize = 448;
     const TABLE: u64 = 3;
     const TTBR1_EL1: Reg = Reg(3, 0, 2, 0, 1);
     const TCR_EL1: Reg = Reg(3, 0, 2, 0, 2);
@@ -138,7 +156,6 @@ pub(super) fn set_way_storm(board: &Board) -> Outcome {
 /// A22: errors that the guest makes, late ones too, are its own.
 pub(super) fn system_errors(_: &Board) -> Outcome {
     const DISR_EL1: Reg = Reg(3, 0, 12, 1, 1);
-    const SERROR: u64 = 0x2f;
     let mut at = Registers::marked();
     let end = attempt::attempt(&[DISR_EL1.read(3)], &mut at);
     if end.is_done() {
@@ -153,7 +170,7 @@ pub(super) fn system_errors(_: &Board) -> Outcome {
         let start = attempt::write(&words, Level::El1);
         let mut at = Registers::marked().with(2, View::Uncached.of(hole));
         let end = enter(start, Level::El1 as u64 & !(1 << 8), &mut at);
-        let known = matches!(end.class(), class::DATA_ABORT | SERROR);
+        let known = matches!(end.class(), class::DATA_ABORT | class::SERROR);
         said("a write that nobody answers", known, &end, 0)?;
     }
     timer::delay(10_000);

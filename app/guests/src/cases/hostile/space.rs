@@ -1,6 +1,6 @@
 //! Second views of physical memory for attempts: gigabyte blocks beside the ones that `boot.s` made.
 //!
-//! Physical gigabyte g is seen at gigabyte VIEW + g of the address space. Views are of the first 16 gigabytes.
+//! Physical gigabyte g is seen at gigabyte VIEW + g of the address space.
 
 use crate::boot;
 use core::arch::asm;
@@ -14,14 +14,11 @@ pub(crate) enum View {
     El0Data = 272,
     /// Devices that EL0 may write.
     El0Device = 288,
-    /// Normal memory without caches, so that no access is refused before stage 2.
-    Uncached = 304,
     /// Normal memory that EL1 may execute, whatever is there.
-    Executable = 320,
+    Executable = 304,
+    /// Normal memory without caches, so that no access is refused before stage 2: of all 36 bits.
+    Uncached = 320,
 }
-
-/// How many gigabytes a view has.
-pub(crate) const VIEW_GIB: u64 = 16;
 
 /// Block descriptor: valid, AF, inner shareable, index 1 of MAIR.
 const NORMAL: u64 = 0x705;
@@ -39,7 +36,18 @@ impl View {
     const ALL: [View; 5] =
         [View::El0Code, View::El0Data, View::El0Device, View::Uncached, View::Executable];
 
-    const fn attributes(self) -> u64 {
+    /// How much the uncached view shows, in gigabytes; the others show less.
+    pub(crate) const UNCACHED_GIB: u64 = 64;
+
+    const fn gibs(self) -> u64 {
+        match self {
+            View::Uncached => View::UNCACHED_GIB,
+            View::El0Code | View::El0Data | View::El0Device | View::Executable => 16,
+        }
+    }
+
+    /// The attributes of its block descriptors.
+    pub(crate) const fn attributes(self) -> u64 {
         match self {
             View::El0Code => NORMAL | AP_EL0 | AP_READ_ONLY | PXN,
             View::El0Data => NORMAL | AP_EL0 | PXN | UXN,
@@ -61,7 +69,7 @@ pub(crate) fn prepare() {
     unsafe { asm!("msr mair_el1, {}", "isb", in(reg) MAIR, options(nostack)) };
     boot::set_entry(AARCH32_GIB, 1 << 30 | View::El0Code.attributes());
     for view in View::ALL {
-        for gib in 0..VIEW_GIB {
+        for gib in 0..view.gibs() {
             boot::set_entry((view as u64 + gib) as usize, gib << 30 | view.attributes());
         }
     }
