@@ -7,12 +7,14 @@ use fdt::Fdt;
 /// As many CPUs as `boot.s` has stacks for; further ones stay off.
 pub(crate) const MAX_CPUS: usize = 16;
 const MAX_RANGES: usize = 4;
+const MAX_WINDOWS: usize = 24;
 
 /// The machine as its device tree describes it.
 pub(crate) struct Board {
     ram: [Range<u64>; MAX_RANGES],
     tree: Range<u64>,
     arguments: &'static str,
+    windows: [Range<u64>; MAX_WINDOWS],
     gpio: Option<usize>,
     watchdog: [Option<usize>; 2],
     spare_uart: Option<usize>,
@@ -36,11 +38,20 @@ impl Board {
             ram: [const { 0..0 }; MAX_RANGES],
             tree: address as u64..(address + tree.total_size()).next_multiple_of(8) as u64,
             arguments: tree.chosen().bootargs().unwrap_or(""),
+            windows: [const { 0..0 }; MAX_WINDOWS],
             gpio: window(&tree, "arm,pl061", 0),
             watchdog: [0, 1].map(|frame| window(&tree, "arm,sbsa-gwdt", frame)),
             spare_uart: spare_uart(&tree),
             has_gic: tree.find_compatible(&["arm,gic-v3", "arm,cortex-a15-gic"]).is_some(),
         };
+        let windows = tree.all_nodes().filter(|node| node.property("compatible").is_some());
+        let windows = windows.filter(|node| !node.name.starts_with("cpu"));
+        for (slot, region) in
+            board.windows.iter_mut().zip(windows.filter_map(|node| node.reg()).flatten())
+        {
+            let start = region.starting_address as u64;
+            *slot = start..start + region.size.unwrap_or(0) as u64;
+        }
         let memory = tree.find_all_nodes("/memory").filter_map(|node| node.reg()).flatten();
         for (slot, region) in board.ram.iter_mut().zip(memory) {
             let start = region.starting_address as u64;
@@ -67,9 +78,14 @@ impl Board {
         self.ram.iter().any(|ram| ram.contains(&address))
     }
 
-    /// Where the clock is.
-    pub(crate) fn rtc(&self) -> Option<usize> {
-        self.rtc
+    /// Where devices and shared memory are, as the tree has it.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = &Range<u64>> {
+        self.windows.iter().filter(|window| !window.is_empty())
+    }
+
+    /// Whether `address` is a device's or shared memory's, as the tree has it.
+    pub(crate) fn is_device(&self, address: u64) -> bool {
+        self.windows.iter().any(|window| window.contains(&address))
     }
 
     /// Where the GPIO controller is.

@@ -17,20 +17,38 @@ pub(crate) fn write(address: usize, value: u32) {
     unsafe { asm!("str {:w}, [{}]", in(reg) value, in(reg) address, options(nostack)) };
 }
 
-/// Reads or writes 1, 2, 4 or 8 bytes at `address`, a multiple of `width`.
-pub(crate) fn any(address: usize, width: usize, value: u64, is_read: bool) {
-    // SAFETY: as for `read`.
-    unsafe {
-        match (width, is_read) {
-            (1, true) => asm!("ldrb w9, [{}]", in(reg) address, out("x9") _, options(nostack)),
-            (2, true) => asm!("ldrh w9, [{}]", in(reg) address, out("x9") _, options(nostack)),
-            (4, true) => asm!("ldr w9, [{}]", in(reg) address, out("x9") _, options(nostack)),
-            (_, true) => asm!("ldr x9, [{}]", in(reg) address, out("x9") _, options(nostack)),
-            (1, false) => asm!("strb {:w}, [{}]", in(reg) value, in(reg) address, options(nostack)),
-            (2, false) => asm!("strh {:w}, [{}]", in(reg) value, in(reg) address, options(nostack)),
-            (4, false) => asm!("str {:w}, [{}]", in(reg) value, in(reg) address, options(nostack)),
-            (_, false) => asm!("str {}, [{}]", in(reg) value, in(reg) address, options(nostack)),
+/// One function for each width and direction.
+macro_rules! accesses {
+    ($($name:ident: $text:literal;)*) => {$(
+        fn $name(address: usize, value: u64) {
+            // SAFETY: as for `read`.
+            unsafe { asm!($text, in("x9") address, inout("x10") value => _, options(nostack)) };
         }
+    )*};
+}
+
+accesses! {
+    load1: "ldrb w10, [x9]";
+    load2: "ldrh w10, [x9]";
+    load4: "ldr w10, [x9]";
+    load8: "ldr x10, [x9]";
+    store1: "strb w10, [x9]";
+    store2: "strh w10, [x9]";
+    store4: "str w10, [x9]";
+    store8: "str x10, [x9]";
+}
+
+/// Reads, or writes `value`, 1, 2, 4 or 8 bytes at `address`, a multiple of `width`.
+pub(crate) fn any(address: usize, width: usize, value: u64, is_read: bool) {
+    match (width, is_read) {
+        (1, true) => load1(address, value),
+        (2, true) => load2(address, value),
+        (4, true) => load4(address, value),
+        (_, true) => load8(address, value),
+        (1, false) => store1(address, value),
+        (2, false) => store2(address, value),
+        (4, false) => store4(address, value),
+        (_, false) => store8(address, value),
     }
 }
 

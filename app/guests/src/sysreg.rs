@@ -46,8 +46,6 @@ registers! {
     CNTV_CTL_EL0 = "cntv_ctl_el0";
     CNTV_CVAL_EL0 = "cntv_cval_el0";
     CNTV_TVAL_EL0 = "cntv_tval_el0";
-    CNTP_CVAL_EL0 = "cntp_cval_el0";
-    CNTP_CTL_EL0 = "cntp_ctl_el0";
     ISR_EL1 = "isr_el1";
     DCZID_EL0 = "dczid_el0";
     ICC_AP0R0_EL1 = "S3_0_C12_C8_4";

@@ -1,7 +1,8 @@
 """The table of hostile cases: tests/hostile.toml."""
 
+import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lib import tree
 
@@ -30,6 +31,13 @@ class Case:
     gic: str = ""
     guest: str = ""
     values: dict = field(default_factory=dict)
+
+
+def with_seed(case: Case, seed: int) -> Case:
+    """`case` from `seed` on, if it is made from one."""
+    if "seed" in case.values:
+        return replace(case, values=case.values | {"seed": seed})
+    return replace(case, arguments=re.sub(r"seed=\d+", f"seed={seed}", case.arguments))
 
 
 def read() -> list[Case]:

@@ -137,7 +137,7 @@ def dangerous(play: Play) -> str:
     verdict = refused(play)
     play.shell.create(play.case.vm, "--name", VM)
     kinds = [device["kind"] for device in play.shell.show(VM)["devices"]]
-    play.holds(f"vm show says {kinds}", "passthrough, unsafe" in kinds)
+    play.holds(f"vm show says {kinds}", "host, unsafe" in kinds)
     return verdict
 
 
@@ -274,7 +274,8 @@ WAY = {"created": [], "running": ["start"], "paused": ["start", "pause"], "stopp
 def command(play: Play, verb: str) -> str | None:
     """Types `vm VERB`; None when it is done, else the error."""
     try:
-        play.shell.ask(f"vm {verb} {VM}", rf"(?<!vm )(?:started|stopped|paused|resumed|reset|deleted) {VM}\n", 20)
+        force = " --force" if verb == "stop" else ""
+        play.shell.ask(f"vm {verb} {VM}{force}", rf"(?<!vm )(?:started|stopped|paused|resumed|reset|deleted) {VM}\n", 20)
     except Refused as error:
         return str(error)
     return None

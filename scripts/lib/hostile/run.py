@@ -44,6 +44,7 @@ class Arena:
         self.shell = Shell(line)
         self.beats: dict[str, invariants.Beat] = {}
         self.baseline: dict = {}
+        self.playing: plays.Play | None = None
 
     def prepare(self) -> None:
         """Starts the victims and waits until each has said how it is."""
@@ -101,7 +102,7 @@ class Arena:
         """Plays `case` and checks I1 to I5. An invariant that needs the VM is checked by the play."""
         began = time.monotonic()
         result = Result(machine, case.id, case.what, case.verdict, "FAIL", 0.0)
-        play = plays.Play(self.shell, case, sabotage, VICTIMS)
+        play = self.playing = plays.Play(self.shell, case, sabotage, VICTIMS)
         before = dict(self.beats)
         try:
             result.verdict = plays.PLAYS[case.play](play)
@@ -114,16 +115,18 @@ class Arena:
         result.broken += slow + self.victims(states) + self.leftovers()
         result.figures = play.figures | {"late": {
             victim: invariants.late_between(before[victim], self.beats[victim]) for victim in VICTIMS}}
-        result.detail = result.detail or "; ".join(play.notes)
+        result.detail = "; ".join(filter(None, [result.detail or "; ".join(play.notes), play.arguments]))
         result.seconds = time.monotonic() - began
         return result
 
 
 def machine_of(name: str, image: Path) -> list[str]:
-    """QEMU's command line for a machine called CPU-gicVERSION."""
+    """QEMU's command line for a machine called CPU-gicVERSION, with `-counted` behind it one whose time is instructions."""
+    name, counted, _ = name.partition("-counted")
     cpu, _, gic = name.rpartition("-gic")
     model = {"a72": "cortex-a72", "n1": "neoverse-n1"}.get(cpu, cpu)
-    return qemu.command(image, qemu.Machine(cpu=model, gic=gic, smp="2"))
+    time = ["-icount", "shift=0,sleep=off"] if counted else []
+    return qemu.command(image, qemu.Machine(cpu=model, gic=gic, smp="2")) + time
 
 
 def run(machine: str, image: Path, cases: list[Case], log: Path, factor: float, sabotage: bool, tell) -> list[Result]:
@@ -151,6 +154,6 @@ def run(machine: str, image: Path, cases: list[Case], log: Path, factor: float, 
                 if case is None:
                     raise
                 results.append(Result(machine, case.id, case.what, case.verdict, "FAIL", time.monotonic() - began,
-                                      [f"I1: {failed}"]))
+                                      [f"I1: {failed}"], arena.playing.arguments if arena.playing else ""))
                 tell(results[-1])
     return results

@@ -220,14 +220,15 @@ pub(super) fn straddling(_: &Board) -> Outcome {
     Ok(())
 }
 
-/// B30: every width at every offset of the UART and of what it touches, and all over the GIC.
-pub(super) fn every_offset(_: &Board) -> Outcome {
+/// B30: every width at every offset of the devices in the tree and of what is behind them, of large ones at many.
+pub(super) fn every_offset(board: &Board) -> Outcome {
     const STEP: usize = 61;
-    let near = (0..0x2100u64).map(at_uart);
-    let gic = (0..0x2_0000u64).step_by(STEP).map(|offset| 0x0800_0000 + offset);
-    let private = (0..0x4_0000u64).step_by(STEP).map(|offset| 0x080a_0000 + offset);
+    let places = board.windows().flat_map(|window| {
+        let step = if window.end - window.start > 0x1000 { STEP } else { 1 };
+        (window.start..window.end + 0x100).step_by(step)
+    });
     let mut refusals = 0u64;
-    for address in near.chain(gic).chain(private) {
+    for address in places {
         for size in 0..4 {
             for word in [load(size), store(size)] {
                 let mut registers = to(View::Uncached.of(address)).with(3, 0);

@@ -176,18 +176,14 @@ pub(super) fn sgis_to_nobody(board: &Board) -> Outcome {
 /// Targets without a CPU, in a machine of two: ICC_SGI1R_EL1, or GICD_SGIR.
 fn nobodys() -> impl Iterator<Item = u64> {
     let v3 = gic::architecture() >= 3;
-    (0..0x4000u64).filter_map(move |n| {
+    (0..0x4000u64).map(move |n| {
         if !v3 {
             // No target list, or one of absent CPUs, or the reserved filter.
-            return Some(if n & 1 == 0 {
-                (n >> 1 & 0x3f) << 18
-            } else {
-                3 << 24 | (n & 0xff) << 16
-            });
+            return if n & 1 == 0 { (n >> 1 & 0x3f) << 18 } else { 3 << 24 | (n & 0xff) << 16 };
         }
         let (aff3, aff2, aff1, range) = (n & 7, n >> 3 & 7, n >> 6 & 15, n >> 10 & 15);
         let list = if aff3 | aff2 | aff1 | range == 0 { 0xfffc } else { 0xffff };
-        Some((aff3 * 0x24) << 48 | range << 44 | (aff2 * 0x24) << 32 | (aff1 * 0x11) << 16 | list)
+        (aff3 * 0x24) << 48 | range << 44 | (aff2 * 0x24) << 32 | (aff1 * 0x11) << 16 | list
     })
 }
 
@@ -303,7 +299,7 @@ pub(super) fn wait_storm(board: &Board) -> Outcome {
     let mut waits = 0u64;
     while timer::now() < end {
         let before = all_taken();
-        if waits % 2 == 0 {
+        if waits.is_multiple_of(2) {
             timer::arm(timer::now() + timer::micros(1));
         } else {
             CNTP_CVAL_EL0::write(timer::now() + timer::micros(1));
@@ -328,7 +324,7 @@ pub(super) fn other_timers(_: &Board) -> Outcome {
     holds("the physical counter is the guest's own", ahead < timer::micros(1_000_000))?;
     registers::write("CNTP_CVAL_EL0", CNTP_CVAL, u64::MAX)?;
     equal("CNTP_CVAL_EL0", registers::read("CNTP_CVAL_EL0", CNTP_CVAL)?, u64::MAX)?;
-    registers::write("CNTP_CTL_EL0", CNTP_CTL, u64::MAX & !2)?;
+    registers::write("CNTP_CTL_EL0", CNTP_CTL, !2)?;
     equal("CNTP_CTL_EL0 before its time", registers::read("CNTP_CTL_EL0", CNTP_CTL)?, 1u64)?;
     gic::enable(PHYSICAL_TIMER);
     for value in [0, 1 << 62, 0, u64::MAX, 0] {

@@ -17,6 +17,7 @@ mod random;
 mod registers;
 mod resets;
 mod space;
+mod wild;
 mod words;
 
 use super::Completion;
@@ -126,7 +127,7 @@ static CASES: &[Hostile] = &[
     alone("G77", load::device_traffic),
     alone("G78", load::thrash),
     Hostile { secondary: program::other, ..counting("R", program::run) },
-    with_others("W", program::wild, program::wild_on),
+    with_others("W", wild::run, wild::on),
 ];
 
 static CURRENT: AtomicUsize = AtomicUsize::new(0);

@@ -1,15 +1,15 @@
 //! Programs of random operations, from a seed that repeats them.
 
+use super::access;
 use super::attempt::{self, Level, Registers, SLOTS, attempt_slot};
 use super::expect::{equal, holds};
 use super::interrupts;
 use super::random::Random;
 use super::space::{self, View};
 use super::words::{hvc, smc, word};
-use super::{access, other_cpus};
 use crate::board::Board;
 use crate::report::Outcome;
-use crate::{boot, cpu, gic, mmio, println, psci, ram, timer, uart};
+use crate::{boot, cpu, gic, println, psci, ram, timer, uart};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 static RUNNING: AtomicBool = AtomicBool::new(false);
@@ -22,7 +22,7 @@ const REPAIR_EVERY: u64 = 4096;
 const SPARE_GIBS: u64 = 470;
 
 /// One CPU's share of the program.
-struct Program {
+pub(super) struct Program {
     random: Random,
     /// Memory that it may do anything to.
     scratch: u64,
@@ -140,7 +140,16 @@ impl Program {
     fn new(part: u64) -> Program {
         let seed = SEED.load(SeqCst).wrapping_mul(0x1_0001).wrapping_add(part);
         attempt::write_slots(0, forms().into_iter());
-        Program { random: Random::new(seed), scratch: SCRATCH.load(SeqCst), next_slot: SLOTS }
+        Program::at(Random::new(seed), SCRATCH.load(SeqCst))
+    }
+
+    /// One with no words of its own yet.
+    pub(super) fn at(random: Random, scratch: u64) -> Program {
+        Program { random, scratch, next_slot: SLOTS }
+    }
+
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
+        self.random.below(limit)
     }
 
     /// Writes random words to the slots behind the forms.
@@ -192,7 +201,8 @@ impl Program {
         }
     }
 
-    fn registers(&mut self) -> Registers {
+    /// Registers full of such values.
+    pub(super) fn registers(&mut self) -> Registers {
         let mut registers = Registers::marked();
         for n in 0..31 {
             registers.x[n] = self.value();
@@ -363,51 +373,4 @@ fn is_fatal(word: u32) -> bool {
     // HVC and SMC have their own operation, which leaves out what powers off.
     let calls = matches!(word & 0xffe0_001f, 0xd400_0002 | 0xd400_0003);
     writes_own || branches || waits || halts || calls
-}
-
-/// W: memory full of random words, and a jump into it. Nothing says how that ends.
-pub(super) fn wild(board: &Board) -> Outcome {
-    let seed = board.number("seed").unwrap_or(1);
-    println!("seed {seed}: into the wild");
-    holds("not into the wild", true)?;
-    SEED.store(seed, SeqCst);
-    other_cpus(board, || {
-        wild_on(0);
-        Ok(())
-    })
-}
-
-/// W: on every CPU.
-pub(super) fn wild_on(number: usize) {
-    const BYTES: u64 = 256 << 10;
-    let mut random = Random::new(SEED.load(SeqCst).wrapping_mul(0x1_0001) + number as u64);
-    let end = boot::image().end.next_multiple_of(4096) + BYTES * (number as u64 + 1);
-    let start = end - BYTES;
-    for address in (start..end).step_by(8) {
-        let pair = u64::from(wild_word(&mut random)) << 32 | u64::from(wild_word(&mut random));
-        ram::fill(&(address..address + 8), |_| pair);
-    }
-    attempt::publish(start, BYTES);
-    let mut program = Program { random, scratch: end, next_slot: SLOTS };
-    loop {
-        let mut registers = program.registers();
-        let entry = start + program.random.below(BYTES) & !3;
-        let pstate = if program.random.below(4) == 0 { 0x3c5 } else { 0x5 };
-        if program.random.below(3) == 0 {
-            mmio::any(access::at_uart(0) as usize, 4, b'.'.into(), false);
-        }
-        attempt::enter(entry, pstate, &mut registers);
-    }
-}
-
-/// A random word: often of the system, of loads and stores, or a call.
-fn wild_word(random: &mut Random) -> u32 {
-    let bits = random.next() as u32;
-    match random.below(8) {
-        0 => 0xd500_0000 | bits & 0x003f_ffff,
-        1 => bits & !0x0a00_0000 | 0x0800_0000,
-        2 => 0xd400_0000 | bits & 3 | bits & 0x1f_ffe0,
-        3 => 0xd538_0000 | bits & 0x0007_ffff,
-        _ => bits,
-    }
 }
