@@ -50,8 +50,8 @@ fn sweep(start: usize, end: usize, step: usize, act: impl Fn(usize)) {
     let mut at = start;
     while at < end {
         act(at);
-        act(at + step);
-        at += 2 * step;
+        act(at.wrapping_add(step));
+        at = at.wrapping_add(step.wrapping_mul(2));
     }
 }
 

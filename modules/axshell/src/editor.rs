@@ -204,8 +204,8 @@ impl Editor {
     }
 
     fn abandon(&mut self, terminal: &mut dyn Terminal) {
-        let column = PROMPT.len() + self.cursor().saturating_sub(self.hidden);
-        let back = (column + INTERRUPTED.len()).saturating_sub(COLUMNS - 1);
+        let column = PROMPT.len().saturating_add(self.cursor().saturating_sub(self.hidden));
+        let back = column.saturating_add(INTERRUPTED.len()).saturating_sub(COLUMNS - 1);
         if back > 0 {
             terminal.write(alloc::format!("\x1b[{back}D").as_bytes());
         }

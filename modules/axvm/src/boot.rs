@@ -79,14 +79,14 @@ fn zero<H: AxVMHal, A: GuestCpu>(
     start: GuestPhysAddr,
     end: GuestPhysAddr,
 ) -> Result<(), AxVMError> {
+    const PAGE: usize = 4096;
     /// Aligned, and copied to where memory is aligned as well: words are faster than bytes.
     #[repr(align(16))]
-    struct Zeros([u8; 4096]);
-    static ZEROS: Zeros = Zeros([0; 4096]);
+    struct Zeros([u8; PAGE]);
+    static ZEROS: Zeros = Zeros([0; PAGE]);
     let mut at = start.as_usize();
     while at < end.as_usize() {
-        let to_page_end = ZEROS.0.len() - at % ZEROS.0.len();
-        let bytes = end.as_usize().saturating_sub(at).min(to_page_end);
+        let bytes = end.as_usize().saturating_sub(at).min(PAGE.saturating_sub(at % PAGE));
         let zeros = ZEROS.0.get(..bytes).unwrap_or(&ZEROS.0);
         machine.space.write_image(GuestPhysAddr::from_usize(at), zeros)?;
         at = at.saturating_add(bytes);

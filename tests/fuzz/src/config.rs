@@ -152,6 +152,7 @@ fn changed(config: &AxVMCrateConfig, text: &[u8]) {
         name: input.bool().then(|| "other".into()),
         memory: Some(u64::from(input.u16()) << 12),
         cpus: Some(input.below(80)),
+        cmdline: input.bool().then(|| "quiet".into()),
     };
     match config.clone().with_overrides(&overrides) {
         Ok(changed) => {

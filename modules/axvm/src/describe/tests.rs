@@ -130,7 +130,8 @@ fn what_creating_the_vm_refuses_is_refused() {
     }
     let too_much = axvmconfig::Overrides { memory: Some(1 << 39), ..Default::default() };
     let config = config("memory = \"64M\"").with_overrides(&too_much).unwrap();
-    let error = describe(&config, &images(b"flat....")).unwrap_err().to_string();
+    let error =
+        describe(&config, &images(b"flat...."), &KnownHost::default()).unwrap_err().to_string();
     assert!(error.contains("address space"), "{error}");
 }
 
