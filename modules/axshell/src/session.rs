@@ -254,22 +254,24 @@ impl Session<'_> {
         result
     }
 
-    /// Does nothing for `time`; gives whether one of `wanted`, or Ctrl-C, was pressed meanwhile.
+    /// Does nothing for `time`; gives whether one of `wanted`, or Ctrl-C, was pressed meanwhile. However short
+    /// that is, keys are looked at: a host that is late can always be interrupted.
     pub(crate) fn rest(&mut self, time: Duration, wanted: &[u8]) -> bool {
         const STEP: Duration = Duration::from_millis(50);
         let mut keys = Vec::from(wanted);
         keys.push(INTERRUPT);
         let end = self.control.uptime_ns().saturating_add(nanos(time));
         loop {
-            let now = self.control.uptime_ns();
-            if now >= end {
-                return false;
+            let left = Duration::from_nanos(end.saturating_sub(self.control.uptime_ns()));
+            if self.terminal.has_keys() {
+                if self.terminal.listen(STEP.min(left), &keys).is_some() {
+                    return true;
+                }
+            } else if !left.is_zero() {
+                self.control.sleep(STEP.min(left));
             }
-            let step = STEP.min(Duration::from_nanos(end.saturating_sub(now)));
-            if !self.terminal.has_keys() {
-                self.control.sleep(step);
-            } else if self.terminal.listen(step, &keys).is_some() {
-                return true;
+            if left.is_zero() {
+                return false;
             }
             self.control.tick();
         }

@@ -130,6 +130,9 @@ fn top_refreshes_until_a_key_says_enough() {
     assert!(screen.text().contains("ID  NAME   STATE"));
     let screen = typed_slowly(Fake::default(), b"vm top -n 3 --every 200ms\r");
     assert_eq!(screen.text().matches("q ends").count(), 3);
+    let late = Fake { late_ns: 7_000_000_000, ..Fake::default() };
+    let (screen, _) = typed_for(late, b"vm top --every 200ms\rq");
+    assert_eq!(screen.text().matches("q ends").count(), 1, "also on a host that is late");
     let mut shell = shell();
     assert_eq!(execute(&mut shell, "vm top").1.matches("q ends").count(), 1);
     let cases = [

@@ -54,6 +54,8 @@ struct Fake {
     level: Option<LevelFilter>,
     /// A clock that goes on by 10 ms whenever somebody looks at it.
     clock_ns: Cell<u64>,
+    /// By how much more than usual the clock goes on with every look.
+    late_ns: u64,
     /// Scripts by name.
     scripts: Vec<(&'static str, String)>,
     /// What is reported of long work.
@@ -299,7 +301,7 @@ impl VmControl for Fake {
     }
 
     fn uptime_ns(&self) -> u64 {
-        self.clock_ns.set(self.clock_ns.get() + 10_000_000);
+        self.clock_ns.set(self.clock_ns.get() + 10_000_000 + self.late_ns);
         185_000_000_000 + self.clock_ns.get()
     }
 
