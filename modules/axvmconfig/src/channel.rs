@@ -8,13 +8,13 @@ use alloc::{format, string::String, vec::Vec};
 use crate::{
     choice::ChannelAccess,
     claims::{Claim, Owner},
-    device::Taken,
     error::ConfigError,
     fields::{Fields, Key, key},
     kind::{Kind, Shape, words},
     node::Node,
     region::{PAGE, page_multiple},
     source::quoted,
+    taken::Taken,
 };
 
 /// Memory that a VM shares with others, and the doorbell that goes with it.

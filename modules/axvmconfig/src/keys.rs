@@ -6,7 +6,7 @@ use crate::{
     cpus, device,
     fields::{Key, key_of},
     kind::{Kind, NUMBER, PATH, Shape, words},
-    region,
+    passthrough, region,
     vm::MAX_VCPUS,
 };
 
@@ -170,7 +170,7 @@ pub(crate) const KEYS: &[Key] = &[
         "devices",
         "passthrough_devices",
         &["passthrough"],
-        device::PASSTHROUGH,
+        passthrough::PASSTHROUGH,
         "What the guest gets of the host's devices: tables, or rows of name, base, base_hpa, length, irq.",
     ),
     key_of(

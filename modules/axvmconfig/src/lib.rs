@@ -34,11 +34,13 @@ mod keys;
 mod kind;
 mod node;
 mod overrides;
+mod passthrough;
 mod region;
 pub mod schema;
 mod source;
 mod standard;
 mod suggest;
+mod taken;
 mod vm;
 
 #[cfg(test)]
@@ -52,8 +54,9 @@ pub use choice::{
     RestartPolicy, VmType,
 };
 pub use claims::GUEST_SPACE_END;
-pub use device::{EmulatedDeviceConfig, PassThroughDeviceConfig};
+pub use device::EmulatedDeviceConfig;
 pub use error::ConfigError;
 pub use overrides::Overrides;
+pub use passthrough::PassThroughDeviceConfig;
 pub use region::{RegionFlags, VmMemConfig};
 pub use vm::{AxVMCrateConfig, BaseConfig, DevicesConfig, KernelConfig, MAX_VCPUS};

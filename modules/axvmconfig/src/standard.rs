@@ -5,9 +5,10 @@ use alloc::{format, vec::Vec};
 use crate::{
     choice::EmulatedDeviceType,
     claims::{Claim, Owner},
-    device::{EmulatedDeviceConfig, Taken},
+    device::EmulatedDeviceConfig,
     error::ConfigError,
     fields::Fields,
+    taken::Taken,
 };
 
 /// Where a device is.

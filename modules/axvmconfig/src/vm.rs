@@ -6,13 +6,15 @@ use crate::{
     channel::{self, ChannelConfig},
     choice::{GicVersion, ImageLocation, InterruptMode, RestartPolicy, VmType},
     claims, cpus,
-    device::{self, EmulatedDeviceConfig, PassThroughDeviceConfig},
+    device::{self, EmulatedDeviceConfig},
     error::ConfigError,
     fields::Fields,
     keys::{KEYS, MAX_CMDLINE, MAX_WEIGHT},
     node::Node,
+    passthrough::{self, PassThroughDeviceConfig},
     region::{self, VmMemConfig},
     source::Source,
+    taken::Taken,
 };
 
 /// The most vCPUs a VM may have: what a 64-bit CPU mask holds.
@@ -238,8 +240,8 @@ fn read_devices(
     claims: &mut Vec<claims::Claim>,
 ) -> Result<DevicesConfig, ConfigError> {
     let interrupt_mode = fields.read("interrupt_mode", Node::choice)?.unwrap_or_default();
-    let mut taken = device::Taken::new(interrupt_mode);
-    let mut emu_devices = device::read_emulated(fields, claims, &mut taken)?;
+    let mut taken = Taken::new(interrupt_mode);
+    let mut emu_devices = device::read(fields, claims, &mut taken)?;
     if interrupt_mode == InterruptMode::None {
         check_no_gic(fields, &emu_devices)?;
         // Those that the file asks for were refused: these are the board's.
@@ -247,17 +249,14 @@ fn read_devices(
     }
     Ok(DevicesConfig {
         emu_devices,
-        passthrough_devices: device::read_passthrough(fields, claims, &mut taken)?,
+        passthrough_devices: passthrough::read(fields, claims, &mut taken)?,
         channels: channel::read(fields, vm_name, claims, &mut taken)?,
         interrupt_mode,
         gic: fields.read("gic", Node::choice)?,
     })
 }
 
-fn check_no_gic(
-    fields: &Fields<'_>,
-    devices: &[device::EmulatedDeviceConfig],
-) -> Result<(), ConfigError> {
+fn check_no_gic(fields: &Fields<'_>, devices: &[EmulatedDeviceConfig]) -> Result<(), ConfigError> {
     let Some(gic) = devices.iter().find(|device| device.emu_type.is_interrupt_controller()) else {
         return Ok(());
     };
