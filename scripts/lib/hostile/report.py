@@ -19,6 +19,12 @@ def tell(result: Result) -> None:
             print(f"      {text}", flush=True)
 
 
+def tell_sabotaged(result: Result) -> None:
+    """The same where every expectation is wrong: a failure is as it should be."""
+    told = "FAIL  {} {} passes although it is sabotaged" if result.passed else "ok    {} {} fails when sabotaged"
+    print(told.format(result.machine, result.case), flush=True)
+
+
 def finish(results: list[Result], folder: Path, sabotage: bool) -> int:
     """Writes the files and the last line; gives how many cases failed, which with `sabotage` are those that did not fail."""
     bad = [result for result in results if result.passed == sabotage]
@@ -35,8 +41,6 @@ def finish(results: list[Result], folder: Path, sabotage: bool) -> int:
             xml.SubElement(test, "failure", message=message)
     xml.ElementTree(suite).write(folder / f"{name}-junit.xml", encoding="utf-8", xml_declaration=True)
     if sabotage:
-        for result in bad:
-            print(f"FAIL  {result.machine} {result.case} passed although it was sabotaged: it cannot fail")
         print(f"{len(results) - len(bad)} cases failed when sabotaged, {len(bad)} did not")
     else:
         print(f"{len(results) - len(bad)} passed, {len(bad)} failed")
