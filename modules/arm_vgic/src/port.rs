@@ -1,6 +1,6 @@
 //! What the virtual GIC is given: list registers below, a way to reach vCPUs above.
 
-use crate::lr::{PENDING, STATE};
+use crate::lr::{EOI, PENDING, STATE};
 
 /// The virtual interface control registers (ICH_*_EL2) and the redistributor of the CPU this code runs on.
 ///
@@ -16,11 +16,11 @@ pub trait ListRegisters: Send + Sync {
     /// Writes ICH_LR`n`_EL2, `n` below [`Self::count`].
     fn write(&self, n: usize, value: u64);
 
-    /// Sets the pending bit of ICH_LR`n`_EL2, `n` below [`Self::count`], if it is neither pending nor active; whether it
-    /// did.
+    /// Sets the pending bit of ICH_LR`n`_EL2, `n` below [`Self::count`], if it is neither pending nor active, and does not
+    /// want its end seen, which the maintenance interrupt that is then on its way does; whether it did.
     fn pend_if_empty(&self, n: usize) -> bool {
         let value = self.read(n);
-        let empty = value & STATE == 0;
+        let empty = value & (STATE | EOI) == 0;
         if empty {
             self.write(n, value | PENDING);
         }

@@ -52,6 +52,7 @@ pub(super) fn send_sgi(target: u64, intid: u32) {
 /// The state bits of a list register, and of them the pending one (ICH_LR<n>_EL2.State).
 const STATE: u64 = 0b11 << 62;
 const PENDING: u64 = 1 << 62;
+const EOI: u64 = 1 << 41;
 
 macro_rules! by_index {
     ($get:ident, $set:ident: $($index:literal = $name:literal),+) => {
@@ -77,13 +78,14 @@ macro_rules! list_registers {
     ($($index:literal = $name:literal),+) => {
         by_index!(list_register, set_list_register: $($index = $name),+);
 
-        /// Sets the pending bit of the list register of that index, if it is neither pending nor active; whether it did.
+        /// Sets the pending bit of the list register of that index, if it is neither pending nor active, and no
+        /// maintenance interrupt tells that; whether it did.
         #[inline(always)]
         pub fn pend_if_empty(index: usize) -> bool {
             match index {
                 $($index => {
                     let value = mrs!($name);
-                    let empty = value & STATE == 0;
+                    let empty = value & (STATE | EOI) == 0;
                     if empty {
                         msr!($name, value | PENDING);
                     }

@@ -70,24 +70,28 @@ fn who_looks_for_an_sgi_of_another_vcpu_tells_it() {
 
 #[test]
 fn an_sgi_disabled_while_it_is_active_does_not_come_again_until_it_is_enabled() {
-    let bench = Bench::new(1, 32, 4);
-    enable_all(&bench, 1);
-    let send = || {
-        let doorbell = bench.vgic.doorbell(0).unwrap();
-        if !bench.on(0).send_to_self(0, doorbell, sgi(4, 0)) {
-            bench.on(0).send_sgi(0, sgi(4, 0));
+    for maintenance_is_late in [false, true] {
+        let bench = Bench::new(1, 32, 4);
+        enable_all(&bench, 1);
+        let send = || {
+            let doorbell = bench.vgic.doorbell(0).unwrap();
+            if !bench.on(0).send_to_self(0, doorbell, sgi(4, 0)) {
+                bench.on(0).send_sgi(0, sgi(4, 0));
+            }
+        };
+        send();
+        assert_eq!(bench.acknowledge(0), Some(4));
+        bench.gicr(0, 0, ICENABLER, 1 << 4);
+        bench.enter(0);
+        bench.end(0, 4);
+        if !maintenance_is_late {
+            bench.enter(0);
         }
-    };
-    send();
-    assert_eq!(bench.acknowledge(0), Some(4));
-    bench.gicr(0, 0, ICENABLER, 1 << 4);
-    bench.enter(0);
-    bench.end(0, 4);
-    bench.enter(0);
-    send();
-    assert_eq!(bench.acknowledge(0), None);
-    bench.gicr(0, 0, ISENABLER, 1 << 4);
-    assert_eq!(bench.drain(0), [4]);
+        send();
+        assert_eq!(bench.acknowledge(0), None);
+        bench.gicr(0, 0, ISENABLER, 1 << 4);
+        assert_eq!(bench.drain(0), [4]);
+    }
 }
 
 #[test]
