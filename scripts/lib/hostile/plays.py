@@ -57,6 +57,8 @@ class Play:
             raise Wrong("the guest gave no verdict")
         last = lines[found[-1]]
         match = re.match(r"VERDICT \S+(?: \S+)? (PASS|FAIL)(.*)", last)
+        if not match:
+            raise Wrong(f"the guest's verdict is '{last}'")
         if match[1] == "FAIL":
             self.notes += lines[max(0, found[-1] - 1):found[-1] + 1]
         return match[1]

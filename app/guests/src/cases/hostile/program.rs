@@ -106,11 +106,14 @@ pub(super) fn run(board: &Board) -> Outcome {
 
 static SCRATCH: AtomicU64 = AtomicU64::new(0);
 
-/// A megabyte that nothing else uses.
+/// A megabyte that nothing else uses, with as much around it for accesses that are a little off.
 fn scratch(board: &Board) -> Option<u64> {
-    let range = board.free_ram().find(|range| range.end - range.start >= 2 << 20)?;
-    Some(range.start.next_multiple_of(1 << 20))
+    let range = board.free_ram().find(|range| range.end - range.start >= 4 << 20)?;
+    Some(range.start.next_multiple_of(1 << 20) + (1 << 20))
 }
+
+/// The gigabyte of the program's own memory.
+const OWN_GIB: u64 = 1;
 
 /// The interrupt controller as a driver leaves it, for this CPU.
 fn repair(number: usize) {
@@ -181,8 +184,18 @@ impl Program {
         }
     }
 
-    /// A value that a guest finds interesting.
+    /// A value that a guest finds interesting; of its own memory only what it may do anything to.
     fn value(&mut self) -> u64 {
+        let value = self.any_value();
+        let own = |view: View| value >> 30 == view as u64 + OWN_GIB;
+        if value >> 30 == OWN_GIB || View::ALL.into_iter().any(own) {
+            let scratch = self.scratch & 0x3fff_ffff;
+            return value >> 30 << 30 | scratch + (value & 0xf_ffff);
+        }
+        value
+    }
+
+    fn any_value(&mut self) -> u64 {
         let bits = self.random.next();
         match bits & 15 {
             0 => 0,
@@ -320,6 +333,9 @@ impl Program {
             2 => self.value() & 0xffff_ffff_f000 | 3,
             _ => self.random.next(),
         };
+        // Its own memory is not to be seen there: it would write over itself.
+        let shows_own = descriptor >> 30 & 0x3_ffff == OWN_GIB && descriptor & 3 == 1;
+        let descriptor = if shows_own { descriptor ^ 1 << 31 } else { descriptor };
         space::set_table(gib as usize, descriptor);
         let address = gib << 30 | self.random.below(1 << 30);
         self.form(USES, Level::El1, Registers::marked().with(2, address));
@@ -349,7 +365,8 @@ impl Program {
             }
             _ => {
                 let range = self.scratch..self.scratch + 4096;
-                ram::fill(&range, |address| address ^ op);
+                // No descriptor that leads to its own memory.
+                ram::fill(&range, |address| !(address ^ op));
             }
         }
     }

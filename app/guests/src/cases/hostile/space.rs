@@ -33,7 +33,7 @@ const UXN: u64 = 1 << 54;
 const MAIR: u64 = 0x0044_ff00;
 
 impl View {
-    const ALL: [View; 5] =
+    pub(crate) const ALL: [View; 5] =
         [View::El0Code, View::El0Data, View::El0Device, View::Uncached, View::Executable];
 
     /// How much the uncached view shows, in gigabytes; the others show less.
