@@ -22,9 +22,12 @@ const PERIOD: Duration = Duration::from_millis(250);
 /// A VM starts again by itself no sooner than this after its last start, so that one in a loop of
 /// resets leaves the machine to the others.
 const NOT_SOONER: Duration = Duration::from_secs(1);
+/// After this many resets it starts no sooner than [`MUCH_LATER`]: the host loads its images each time, before any guest runs.
+const RESETS: usize = 5;
+const MUCH_LATER: Duration = Duration::from_secs(10);
 /// A VM that its policy has restarted this often is left stopped.
 const RESTARTS: usize = 5;
-/// Restarts count for this long.
+/// Resets and restarts count for this long.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// What is remembered of one VM.
@@ -34,6 +37,8 @@ struct Watch {
     settled: bool,
     /// When its policy restarted it, in nanoseconds.
     restarts: Vec<u64>,
+    /// When it started again after a reset, in nanoseconds.
+    resets: Vec<u64>,
 }
 
 /// Some VM has just ended its run. Called by a runner, outside of any guest.
@@ -59,7 +64,7 @@ fn look_around(watches: &mut Vec<Watch>) {
     for vm in vms {
         if !watches.iter().any(|watch| watch.is_of(&vm)) {
             let of = Arc::downgrade(&vm);
-            watches.push(Watch { of, settled: false, restarts: Vec::new() });
+            watches.push(Watch { of, settled: false, restarts: Vec::new(), resets: Vec::new() });
         }
         if let Some(watch) = watches.iter_mut().find(|watch| watch.is_of(&vm)) {
             watch.look_at(&vm);
@@ -86,15 +91,7 @@ impl Watch {
             StopReason::Operator | StopReason::NotLoaded(_) => self.settled = true,
             // The shell, which asked for it, says so.
             StopReason::PowerOff | StopReason::Reset if vm.is_asked() => self.settled = true,
-            StopReason::Reset => {
-                if vm.since_start_ns() < duration_ns(NOT_SOONER) {
-                    return;
-                }
-                match vm.reset() {
-                    Ok(()) => notice::post(format!("{name} resets")),
-                    Err(error) => notice::post(format!("{name} does not start again: {error}")),
-                }
-            }
+            StopReason::Reset => self.reset(vm),
             StopReason::PowerOff | StopReason::Fault { .. } | StopReason::Watchdog => {
                 if self.restarts(vm, &reason) && vm.since_start_ns() < duration_ns(NOT_SOONER) {
                     return;
@@ -103,6 +100,27 @@ impl Watch {
                 notice::post(format!("{name} stopped: {reason}"));
                 self.restart(vm, &reason);
             }
+        }
+    }
+
+    /// Lets the VM, whose guest has reset it, start again.
+    fn reset(&mut self, vm: &Vm) {
+        let (name, now) = (vm.vm.name(), now_ns());
+        forget_old(&mut self.resets, now);
+        let pause = if self.resets.len() < RESETS { NOT_SOONER } else { MUCH_LATER };
+        if vm.since_start_ns() < duration_ns(pause) {
+            return;
+        }
+        self.resets.push(now);
+        match vm.reset() {
+            Ok(()) => notice::post(format!("{name} resets")),
+            Err(error) => notice::post(format!("{name} does not start again: {error}")),
+        }
+        if self.resets.len() == RESETS {
+            let (within, pause) = (REMEMBERED.as_secs(), MUCH_LATER.as_secs());
+            notice::post(format!(
+                "{name} has reset itself {RESETS} times within {within} s: from now on it starts again after {pause} s"
+            ));
         }
     }
 
@@ -126,7 +144,7 @@ impl Watch {
         }
         let name = vm.vm.name();
         let now = now_ns();
-        self.restarts.retain(|at| now.saturating_sub(*at) < duration_ns(REMEMBERED));
+        forget_old(&mut self.restarts, now);
         if self.restarts.len() >= RESTARTS {
             let within = REMEMBERED.as_secs();
             notice::post(format!(
@@ -140,4 +158,9 @@ impl Watch {
             Err(error) => notice::post(format!("{name} does not restart: {error}")),
         }
     }
+}
+
+/// Takes out of `times` what counts no more.
+fn forget_old(times: &mut Vec<u64>, now: u64) {
+    times.retain(|at| now.saturating_sub(*at) < duration_ns(REMEMBERED));
 }
