@@ -16,7 +16,8 @@ Steps:
     key: NAME             enter, tab, up, down, left, right, home, end, escape, backspace, ctrl-LETTER, ctrl-]
     pause 2s              nothing is typed for a while
     keep 5s NAME: /..(.)../   as expect; what the group matched is {NAME} in the texts after it
-    range 5s 2..3.5: /..(.)../   as expect; what the group matched must be a number from 2 to 3.5
+    range 5s 2..3.5: /..(.)../   as expect; what the group matched must be a number from 2 to 3.5; 0..3*{NAME} is up to three
+                          times what was kept
     repeat N              the lines up to `end` N times; {i} in them counts from 1
     end
 
@@ -24,6 +25,7 @@ TEXT between slashes is a regular expression in which ^ and $ stand for the ends
 a comment.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +40,7 @@ KEYS = {"enter": "\r", "tab": "\t", "escape": "\x1b", "backspace": "\x7f", "up":
         "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F"}
 
 STEP = re.compile(r"(?P<verb>[a-z]+)(?: +(?:(?P<least>[\d.]+)s?-)?(?P<most>[\d.]+)s)?(?: +(?P<name>[a-z]+))?"
-                  r"(?: +(?P<low>\d+(?:\.\d+)?)\.\.(?P<high>\d+(?:\.\d+)?))?"
+                  r"(?: +(?P<low>[\d*{}a-z]+(?:\.[\d*{}a-z]+)?)\.\.(?P<high>[\d*{}a-z]+(?:\.[\d*{}a-z]+)?))?"
                   r"(?:: ?(?P<text>.*))?$")
 REPEAT = re.compile(r"repeat +(?P<times>\d+)$")
 HEADER = re.compile(r"(?P<key>vms|board|cpu|smp|memory|gic|tree|qemu|limit|broken|show|when): *(?P<value>.*)$")
@@ -94,6 +96,11 @@ def key_of(name: str) -> str:
     raise BadCase(f"there is no key {name}")
 
 
+def number_of(text: str) -> float:
+    """A number, or a product of numbers; without any value while the name of what is kept is in it."""
+    return math.prod(math.nan if factor.startswith("{") else float(factor) for factor in text.split("*"))
+
+
 def step_of(line: str) -> Step:
     match = STEP.match(line)
     if not match:
@@ -107,7 +114,7 @@ def step_of(line: str) -> Step:
     match verb:
         case "keep" | "range":
             step.keeps = match["name"] or ""
-            step.range = (float(match["low"]), float(match["high"])) if verb == "range" else None
+            step.range = (number_of(match["low"]), number_of(match["high"])) if verb == "range" else None
             step.pattern = pattern_of(text)
             if step.pattern.groups != 1:
                 raise BadCase(f"{verb} needs a pattern with one group: {line}")
@@ -128,8 +135,7 @@ def step_of(line: str) -> Step:
 
 def with_kept(step: Step, kept: dict[str, str]) -> Step:
     """`step` with the texts that were kept in it."""
-    text = STEP.match(step.source)["text"] or ""
-    if not any(f"{{{name}}}" in text for name in kept):
+    if not any(f"{{{name}}}" in step.source for name in kept):
         return step
     line = step.source
     for name, value in kept.items():

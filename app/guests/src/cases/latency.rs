@@ -11,9 +11,10 @@ use crate::{cpu, gic, println, timer};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const PERIOD_MICROS: u64 = 20;
-const PHASE_MICROS: u64 = 500_000;
+/// How long it spins, and then sleeps, unless the boot arguments say otherwise.
+const PHASE_MILLIS: u64 = 500;
 /// What is measured until then does not count.
-const SETTLE_MICROS: u64 = 20_000;
+const SETTLE_MILLIS: u64 = 20;
 
 static FIRED: AtomicU64 = AtomicU64::new(0);
 /// The worst lateness, in ticks.
@@ -30,17 +31,19 @@ pub(super) fn interrupt(intid: u32) -> Completion {
     Completion::Done
 }
 
-/// The boot argument `bound=MICROSECONDS` is what it may take.
+/// The boot argument `bound=MICROSECONDS` is what it may take, `phase=` and `settle=` are milliseconds.
 pub(super) fn run(board: &Board) -> Outcome {
-    let bound = board.argument("bound").and_then(|text| text.parse().ok()).unwrap_or(u64::MAX);
+    let bound = board.number("bound").unwrap_or(u64::MAX);
+    let phase_micros = 1000 * board.number("phase").unwrap_or(PHASE_MILLIS);
+    let settle_micros = 1000 * board.number("settle").unwrap_or(SETTLE_MILLIS);
     gic::enable(timer::INTID);
     timer::arm(timer::now() + timer::micros(PERIOD_MICROS));
     cpu::unmask_irq();
-    spin(SETTLE_MICROS);
+    spin(settle_micros);
     LATE.store(0, Relaxed);
-    let gap = spin(PHASE_MICROS);
+    let gap = spin(phase_micros);
     let late_spinning = LATE.swap(0, Relaxed);
-    let end = timer::now() + timer::micros(PHASE_MICROS);
+    let end = timer::now() + timer::micros(phase_micros);
     cpu::sleep_until(|| timer::now() >= end);
     let late_asleep = LATE.load(Relaxed);
     CNTV_CTL_EL0::write(0);
