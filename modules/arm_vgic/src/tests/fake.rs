@@ -29,6 +29,8 @@ pub(super) struct Machine {
     current: AtomicUsize,
     pub(super) cpus: Vec<Cpu>,
     pub(super) kicks: Vec<AtomicUsize>,
+    /// How often list registers were read and written.
+    touched: AtomicUsize,
 }
 
 impl Machine {
@@ -46,11 +48,13 @@ impl ListRegisters for Here {
 
     fn read(&self, n: usize) -> u64 {
         assert!(n < self.0.count);
+        self.0.touched.fetch_add(1, Relaxed);
         self.0.here().lrs[n].load(Relaxed)
     }
 
     fn write(&self, n: usize, value: u64) {
         assert!(n < self.0.count);
+        self.0.touched.fetch_add(1, Relaxed);
         assert!(value & HW == 0 || value & STATE != STATE, "linked, active and pending");
         let kept = if self.0.gicv2 { from_gich(to_gich(value)) } else { value };
         assert_eq!(kept, value, "a list register does not hold all of it");
@@ -115,6 +119,7 @@ impl Bench {
             current: AtomicUsize::new(0),
             cpus: (0..vcpus).map(|_| Cpu::default()).collect(),
             kicks: (0..vcpus).map(|_| AtomicUsize::new(0)).collect(),
+            touched: AtomicUsize::new(0),
         });
         let config = VgicConfig { vcpus, spis };
         let make = if gicv2 { Vgic::gicv2 } else { Vgic::new };
@@ -262,6 +267,11 @@ impl Bench {
 
     pub(super) fn kicks(&self, vcpu: usize) -> usize {
         self.machine.kicks[vcpu].swap(0, Relaxed)
+    }
+
+    /// How often list registers were read and written since the last time.
+    pub(super) fn touched(&self) -> usize {
+        self.machine.touched.swap(0, Relaxed)
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 #![allow(clippy::cast_possible_truncation)]
 
+mod bounds;
 mod delivery;
 mod fake;
 mod gicv2;

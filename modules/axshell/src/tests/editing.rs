@@ -154,6 +154,15 @@ fn a_notice_comes_even_while_keys_never_pause() {
 }
 
 #[test]
+fn notices_without_end_leave_keys_their_turn() {
+    let notices = (0..1000).map(|n| format!("notice {n}")).collect();
+    let fake = Fake { notices, ..Fake::default() };
+    let text = typed_for(fake, b"echo alive\r").0.text();
+    let (before, _) = text.split_once("\nalive\n").unwrap();
+    assert_eq!(before.matches("notice").count(), 8);
+}
+
+#[test]
 fn completion_knows_commands_options_vms_files_and_levels() {
     let mut fake = Fake::with(&["linux", "linux-2", "hello", "odd name"]);
     fake.vms[0].running = true;
