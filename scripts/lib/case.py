@@ -40,7 +40,7 @@ KEYS = {"enter": "\r", "tab": "\t", "escape": "\x1b", "backspace": "\x7f", "up":
         "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F"}
 
 STEP = re.compile(r"(?P<verb>[a-z]+)(?: +(?:(?P<least>[\d.]+)s?-)?(?P<most>[\d.]+)s)?(?: +(?P<name>[a-z]+))?"
-                  r"(?: +(?P<low>[\d*{}a-z]+(?:\.[\d*{}a-z]+)?)\.\.(?P<high>[\d*{}a-z]+(?:\.[\d*{}a-z]+)?))?"
+                  r"(?: +(?P<low>[\d.*{}a-z]+?)\.\.(?P<high>[\d.*{}a-z]+))?"
                   r"(?:: ?(?P<text>.*))?$")
 REPEAT = re.compile(r"repeat +(?P<times>\d+)$")
 HEADER = re.compile(r"(?P<key>vms|board|cpu|smp|memory|gic|tree|qemu|limit|broken|show|when): *(?P<value>.*)$")
