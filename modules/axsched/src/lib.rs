@@ -14,6 +14,7 @@ mod entity;
 mod histogram;
 mod placement;
 mod queue;
+mod sleepers;
 
 pub use entity::{DEFAULT_WEIGHT, Entity, MAX_WEIGHT, MIN_WEIGHT, Terms, clamp_weight};
 pub use histogram::Histogram;
@@ -22,6 +23,7 @@ pub use queue::{
     LEASH_NS, MAX_SLICE_NS, MIN_SLICE_NS, PERIOD_NS, Picked, QueueError, RunQueue,
     SLEEPER_CREDIT_NS,
 };
+pub use sleepers::Sleepers;
 
 #[cfg(test)]
 mod machine_tests;

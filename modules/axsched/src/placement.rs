@@ -154,8 +154,8 @@ mod tests {
         queue.wake('x', all, None, 0).unwrap();
         queue.pick(0);
         queue.charge('x', 50 * MS);
-        for (key, affinity) in waiting {
-            queue.wake(*key, Terms { weight: 100, affinity: *affinity }, None, 50 * MS).unwrap();
+        for ((key, affinity), now) in waiting.iter().zip(50 * MS..) {
+            queue.wake(*key, Terms { weight: 100, affinity: *affinity }, None, now).unwrap();
         }
         queue.block('x');
         queue

@@ -2,7 +2,7 @@
 //!
 //! Every runnable vCPU has a virtual time, and the one that is furthest behind runs next. The floor is the smallest
 //! virtual time among the runnable ones and never goes back; it is where newcomers start and what sleepers are
-//! held to. A queue holds few vCPUs, so a scan of one small array beats a tree and keeps the order of arrival.
+//! held to. A queue holds few vCPUs, so a scan of one small array beats a tree, and nobody is moved in it for a turn.
 //!
 //! The current vCPU may run for hours without an exit when it is alone. Whoever wakes another one on this CPU
 //! therefore first brings the current one's virtual time up to now ([`RunQueue::wake`]); the later
@@ -52,35 +52,23 @@ pub struct Picked<T> {
     pub affinity: CpuMask,
 }
 
-/// The vCPU that runs, with what the queue has counted ahead of its next charge.
-#[derive(Clone, Copy, Debug)]
-struct Current<T> {
-    entity: Entity<T>,
-    /// Up to when its run time is in its virtual time.
-    counted_to_ns: u64,
-    /// Run time counted before its charge came.
-    ahead_ns: u64,
-}
-
-impl<T> Current<T> {
-    /// Counts the run time up to `now_ns`.
-    fn catch_up(&mut self, now_ns: u64) {
-        let ran_ns = now_ns.saturating_sub(self.counted_to_ns);
-        self.entity.advance(ran_ns);
-        self.counted_to_ns = now_ns.max(self.counted_to_ns);
-        self.ahead_ns = self.ahead_ns.saturating_add(ran_ns);
-    }
-}
+/// Nobody is current: no place among those of a queue.
+const NOBODY: usize = usize::MAX;
 
 /// The runnable vCPUs of one physical CPU, the current one included.
 #[derive(Debug)]
 pub struct RunQueue<T: Copy + Eq> {
-    /// Ready and not running, in the order of arrival.
-    waiting: Vec<Entity<T>>,
-    current: Option<Current<T>>,
+    /// All of them, in no order: nobody changes places when another one becomes the current one.
+    runnable: Vec<Entity<T>>,
+    /// The place of the current one.
+    current: usize,
+    /// Up to when the current one's run time is in its virtual time.
+    counted_to_ns: u64,
+    /// Run time of the current one that was counted before its charge came.
+    ahead_ns: u64,
     capacity: usize,
     floor_ns: u64,
-    /// Sum of the weights of waiting and current.
+    /// Sum of the weights of all.
     load: u64,
 }
 
@@ -91,7 +79,9 @@ impl<T: Copy + Eq> RunQueue<T> {
     }
 
     fn with_floor(capacity: usize, floor_ns: u64) -> Self {
-        Self { waiting: Vec::with_capacity(capacity), current: None, capacity, floor_ns, load: 0 }
+        let runnable = Vec::with_capacity(capacity);
+        let (current, counted_to_ns, ahead_ns, load) = (NOBODY, 0, 0, 0);
+        Self { runnable, current, counted_to_ns, ahead_ns, capacity, floor_ns, load }
     }
 
     /// Makes `key` runnable on `terms`, its weight clamped, at `now_ns`.
@@ -139,78 +129,96 @@ impl<T: Copy + Eq> RunQueue<T> {
         if self.len() >= self.capacity {
             return Err(QueueError::Full);
         }
-        self.load = self.load.saturating_add(u64::from(entity.weight));
-        self.append(entity);
+        // That an exit which wakes somebody never takes memory is seen from this alone.
+        if self.runnable.len() < self.runnable.capacity() {
+            self.load = self.load.saturating_add(u64::from(entity.weight));
+            self.runnable.push(entity);
+        }
         Ok(())
     }
 
-    /// Lets `entity` wait behind all others. There is room, as everybody here is counted; that an exit which wakes
-    /// somebody never takes memory is seen from this alone.
-    fn append(&mut self, entity: Entity<T>) {
-        if self.waiting.len() < self.waiting.capacity() {
-            self.waiting.push(entity);
+    /// The place of `key`; the current one's is looked at first.
+    #[inline]
+    fn place(&self, key: T) -> Option<usize> {
+        if self.runnable.get(self.current).is_some_and(|entity| entity.key == key) {
+            return Some(self.current);
         }
-    }
-
-    /// Takes `key` out of those that wait.
-    fn take(&mut self, key: T) -> Option<Entity<T>> {
-        let entity = *self.waiting.iter().find(|entity| entity.key == key)?;
-        self.waiting.retain(|entity| entity.key != key);
-        Some(entity)
+        self.runnable.iter().position(|entity| entity.key == key)
     }
 
     /// Takes the vCPU that is furthest behind as the current one; `None` when nobody is runnable.
     ///
     /// A current vCPU that was neither blocked nor put back is put back first.
+    #[inline]
     pub fn pick(&mut self, now_ns: u64) -> Option<Picked<T>> {
-        if let Some(current) = self.current {
-            self.put_back(current.entity.key, now_ns);
+        if let Some(key) = self.current() {
+            self.put_back(key, now_ns);
         }
-        let entity = self.take(self.furthest_behind()?)?;
-        self.current = Some(Current { entity, counted_to_ns: now_ns, ahead_ns: 0 });
-        self.raise_floor_to(entity.vruntime_ns);
-        Some(Picked {
+        self.current = self.furthest_behind()?;
+        (self.counted_to_ns, self.ahead_ns) = (now_ns, 0);
+        let entity = self.runnable.get(self.current)?;
+        let picked = Picked {
             key: entity.key,
             slice_ns: self.slice_ns(),
             waited_ns: now_ns.saturating_sub(entity.ready_since_ns),
             woken: entity.woken,
             affinity: entity.affinity,
-        })
+        };
+        self.raise_floor_to(entity.vruntime_ns);
+        Some(picked)
     }
 
     /// Adds `ran_ns` of run time to `key`, normally the current one; nothing happens when it is not here.
+    #[inline]
     pub fn charge(&mut self, key: T, ran_ns: u64) {
-        if let Some(current) = self.current.as_mut().filter(|current| current.entity.key == key) {
-            let missing_ns = ran_ns.saturating_sub(current.ahead_ns);
-            current.ahead_ns = current.ahead_ns.saturating_sub(ran_ns);
-            current.counted_to_ns = current.counted_to_ns.saturating_add(missing_ns);
-            current.entity.advance(missing_ns);
-        } else if let Some(entity) = self.waiting.iter_mut().find(|entity| entity.key == key) {
-            entity.advance(ran_ns);
+        let Some(place) = self.place(key) else {
+            return;
+        };
+        let mut missing_ns = ran_ns;
+        if place == self.current {
+            missing_ns = ran_ns.saturating_sub(self.ahead_ns);
+            self.ahead_ns = self.ahead_ns.saturating_sub(ran_ns);
+            self.counted_to_ns = self.counted_to_ns.saturating_add(missing_ns);
+        }
+        if let Some(entity) = self.runnable.get_mut(place) {
+            entity.advance(missing_ns);
         }
     }
 
     /// Ends the turn of `key`, which stays runnable; false when it is not the current one.
+    #[inline]
     pub fn put_back(&mut self, key: T, now_ns: u64) -> bool {
-        let Some(current) = self.current.take_if(|current| current.entity.key == key) else {
+        let Some(entity) = self.runnable.get_mut(self.current).filter(|entity| entity.key == key)
+        else {
             return false;
         };
-        self.append(Entity { ready_since_ns: now_ns, woken: false, ..current.entity });
+        entity.ready_since_ns = now_ns;
+        entity.woken = false;
+        self.current = NOBODY;
         true
     }
 
     /// Takes `key` out because it waits for something; gives its virtual time for the next [`wake`](Self::wake).
+    #[inline]
     pub fn block(&mut self, key: T) -> Option<u64> {
         self.remove(key).map(|entity| entity.vruntime_ns)
     }
 
     /// Takes `key` out for good, or to move it to another queue; `None` when it is not here.
+    #[inline]
     pub fn remove(&mut self, key: T) -> Option<Entity<T>> {
-        let current = self.current.take_if(|current| current.entity.key == key);
-        let entity = match current {
-            Some(current) => current.entity,
-            None => self.take(key)?,
+        let place = self.place(key)?;
+        // The last one fills the gap.
+        let last = self.runnable.pop()?;
+        let entity = match self.runnable.get_mut(place) {
+            Some(gap) => core::mem::replace(gap, last),
+            None => last,
         };
+        if self.current == place {
+            self.current = NOBODY;
+        } else if self.current == self.runnable.len() {
+            self.current = place;
+        }
         self.load = self.load.saturating_sub(u64::from(entity.weight));
         self.raise_floor();
         Some(entity)
@@ -218,8 +226,7 @@ impl<T: Copy + Eq> RunQueue<T> {
 
     /// Asks `may_run_on` anew where each one here may run.
     pub fn renew_affinities(&mut self, may_run_on: impl Fn(T) -> CpuMask) {
-        let current = self.current.as_mut().map(|current| &mut current.entity);
-        for entity in self.waiting.iter_mut().chain(current) {
+        for entity in &mut self.runnable {
             entity.affinity = may_run_on(entity.key);
         }
     }
@@ -231,14 +238,12 @@ impl<T: Copy + Eq> RunQueue<T> {
             return None;
         }
         let goes = |one: &&Entity<T>| Some(one.key) != held && one.affinity.contains(cpu);
-        let lag = |one: &&Entity<T>| distance(one.vruntime_ns, self.floor_ns);
-        self.waiting.iter().filter(goes).min_by_key(lag)
+        self.waiting().filter(goes).min_by_key(|one| self.rank(one))
     }
 
     /// Moves every virtual time here `by_ns` ahead, which changes nothing among those here.
     pub fn raise(&mut self, by_ns: u64) {
-        let current = self.current.as_mut().map(|current| &mut current.entity);
-        for entity in self.waiting.iter_mut().chain(current) {
+        for entity in &mut self.runnable {
             entity.vruntime_ns = entity.vruntime_ns.wrapping_add(by_ns);
         }
         self.floor_ns = self.floor_ns.wrapping_add(by_ns);
@@ -249,11 +254,11 @@ impl<T: Copy + Eq> RunQueue<T> {
     /// True as well when nobody is current. With false, the current one keeps what is left of
     /// [`slice_ns`](Self::slice_ns), for which it needs a timer if it was alone until now.
     pub fn preempts(&self, key: T) -> bool {
-        let Some(woken) = self.waiting.iter().find(|entity| entity.key == key) else {
+        let Some(woken) = self.waiting().find(|entity| entity.key == key) else {
             return false;
         };
-        self.current.as_ref().is_none_or(|current| {
-            distance(current.entity.vruntime_ns, woken.vruntime_ns) > PREEMPT_MARGIN_NS
+        self.runnable.get(self.current).is_none_or(|current| {
+            distance(current.vruntime_ns, woken.vruntime_ns) > PREEMPT_MARGIN_NS
         })
     }
 
@@ -261,28 +266,28 @@ impl<T: Copy + Eq> RunQueue<T> {
     ///
     /// `None` when nobody is current or nobody else waits.
     pub fn slice_ns(&self) -> Option<u64> {
-        let current = self.current.as_ref()?;
-        if self.waiting.is_empty() {
+        let current = self.runnable.get(self.current)?;
+        if self.runnable.len() < 2 {
             return None;
         }
-        let share_ns = PERIOD_NS.saturating_mul(u64::from(current.entity.weight));
+        let share_ns = PERIOD_NS.saturating_mul(u64::from(current.weight));
         let share_ns = share_ns.checked_div(self.load.max(1)).unwrap_or(0);
         Some(share_ns.clamp(MIN_SLICE_NS, MAX_SLICE_NS))
     }
 
     /// Who runs.
     pub fn current(&self) -> Option<T> {
-        self.current.as_ref().map(|current| current.entity.key)
+        self.runnable.get(self.current).map(|current| current.key)
     }
 
     /// How many are runnable, the current one included.
     pub fn len(&self) -> usize {
-        self.waiting.len().saturating_add(usize::from(self.current.is_some()))
+        self.runnable.len()
     }
 
     /// Whether nobody is runnable.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.runnable.is_empty()
     }
 
     /// Whether exactly one is runnable, so that no slice timer is wanted.
@@ -292,12 +297,13 @@ impl<T: Copy + Eq> RunQueue<T> {
 
     /// Whether `key` is runnable here.
     pub fn contains(&self, key: T) -> bool {
-        self.current() == Some(key) || self.waiting.iter().any(|entity| entity.key == key)
+        self.place(key).is_some()
     }
 
-    /// Those that are ready and do not run, in the order of arrival.
+    /// Those that are ready and do not run, in no order.
     pub fn waiting(&self) -> impl Iterator<Item = &Entity<T>> {
-        self.waiting.iter()
+        let all = self.runnable.iter().enumerate();
+        all.filter(|(place, _)| *place != self.current).map(|(_, entity)| entity)
     }
 
     /// The sum of the weights of all that are runnable here.
@@ -312,27 +318,36 @@ impl<T: Copy + Eq> RunQueue<T> {
 
     /// The same at `now_ns`, with what the current one has run since it was last charged.
     pub fn floor_at(&mut self, now_ns: u64) -> u64 {
-        if let Some(current) = &mut self.current {
-            current.catch_up(now_ns);
+        if let Some(current) = self.runnable.get_mut(self.current) {
+            let ran_ns = now_ns.saturating_sub(self.counted_to_ns);
+            current.advance(ran_ns);
+            self.counted_to_ns = now_ns.max(self.counted_to_ns);
+            self.ahead_ns = self.ahead_ns.saturating_add(ran_ns);
         }
         self.raise_floor();
         self.floor_ns
     }
 
-    /// Who of those that wait has the smallest virtual time; the first to arrive among equals.
-    fn furthest_behind(&self) -> Option<T> {
-        let lag = |entity: &&Entity<T>| distance(entity.vruntime_ns, self.floor_ns);
-        self.waiting.iter().min_by_key(lag).map(|entity| entity.key)
+    /// Smaller for who runs sooner: how far ahead of the floor, then since when it waits.
+    #[inline]
+    fn rank(&self, entity: &Entity<T>) -> (i64, u64) {
+        (distance(entity.vruntime_ns, self.floor_ns), entity.ready_since_ns)
+    }
+
+    /// The place of who, of those that wait, has the smallest virtual time; among equals who has waited longest.
+    #[inline]
+    fn furthest_behind(&self) -> Option<usize> {
+        let all = self.runnable.iter().enumerate();
+        let waiting = all.filter(|(place, _)| *place != self.current);
+        waiting.min_by_key(|(_, entity)| self.rank(entity)).map(|(place, _)| place)
     }
 
     /// Moves the floor up to the smallest virtual time, never back.
+    #[inline]
     fn raise_floor(&mut self) {
-        let current = self.current.as_ref().map(|current| &current.entity);
         let lead = |entity: &Entity<T>| distance(entity.vruntime_ns, self.floor_ns);
-        let least = self.waiting.iter().chain(current).min_by_key(|entity| lead(entity));
-        if let Some(vruntime_ns) = least.map(|entity| entity.vruntime_ns) {
-            self.raise_floor_to(vruntime_ns);
-        }
+        let least = self.runnable.iter().map(lead).min().unwrap_or(0);
+        self.floor_ns = self.floor_ns.wrapping_add_signed(least.max(0));
     }
 
     /// Moves the floor up to `smallest_ns`, the smallest virtual time, never back.

@@ -206,11 +206,11 @@ fn a_full_queue_says_so_and_never_grows() {
     assert_eq!(queue.wake(1, terms(100), None, 0), Err(QueueError::Present));
     queue.wake(2, terms(100), None, 0).unwrap();
     assert_eq!(queue.wake(3, terms(100), None, 0), Err(QueueError::Full));
-    let room = queue.waiting.capacity();
+    let room = queue.runnable.capacity();
     for now in 0..100 {
         queue.pick(now);
     }
-    assert_eq!(queue.waiting.capacity(), room);
+    assert_eq!(queue.runnable.capacity(), room);
     assert_eq!(RunQueue::with_capacity(0).wake(1, terms(100), None, 0), Err(QueueError::Full));
 }
 
@@ -229,6 +229,28 @@ fn load_and_membership_follow_every_change() {
     assert!(queue.is_empty());
     assert_eq!((queue.load(), queue.pick(0), queue.block('b')), (0, None, None));
     assert!(!queue.put_back('a', 0));
+}
+
+#[test]
+fn whoever_leaves_the_current_one_stays_the_current_one() {
+    // The current one is the last, or not.
+    for (gone, comes_back) in [('a', false), ('b', false), ('a', true), ('b', true), ('d', true)] {
+        let mut queue = RunQueue::with_capacity(4);
+        let keys = ['a', 'b', 'c', 'd'];
+        keys.iter().for_each(|key| queue.wake(*key, terms(100), None, 0).unwrap());
+        keys.into_iter().zip([30, 20, 10, 0]).for_each(|(key, ran_ns)| queue.charge(key, ran_ns));
+        queue.remove('d').unwrap();
+        assert_eq!(queue.pick(0).map(|picked| picked.key), Some('c'));
+        if comes_back {
+            queue.wake('d', terms(100), Some(40), 0).unwrap();
+        }
+        let left = queue.len() - 1;
+        assert_eq!(queue.remove(gone).map(|entity| entity.key), Some(gone));
+        assert_eq!((queue.current(), queue.len()), (Some('c'), left));
+        assert!(queue.waiting().all(|one| one.key != 'c' && one.key != gone));
+        assert_eq!(queue.remove('c').map(|entity| entity.key), Some('c'));
+        assert_eq!((queue.current(), queue.waiting().count()), (None, left - 1));
+    }
 }
 
 #[test]
