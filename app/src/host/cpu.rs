@@ -54,14 +54,14 @@ pub(crate) fn enable(cpu: usize) -> Result<AxPerCpu<Aarch64PerCpu>, &'static str
     for intid in [KICK_SGI, MAINTENANCE_PPI, TIMER_PPI, SliceTimer::INTID] {
         here.set_priority(intid, OWN_PRIORITY);
     }
-    for intid in [KICK_SGI, MAINTENANCE_PPI, SliceTimer::INTID] {
-        here.enable(intid);
-    }
     let mut percpu = AxPerCpu::new_uninit();
     percpu
         .init(cpu)
         .and_then(|()| percpu.hardware_enable())
         .map_err(|_| "the CPU cannot run guests: it is not at EL2")?;
+    for intid in [KICK_SGI, MAINTENANCE_PPI, TIMER_PPI, SliceTimer::INTID] {
+        here.enable(intid);
+    }
     Ok(percpu)
 }
 

@@ -103,6 +103,7 @@ impl AxArchPerCpu for Aarch64PerCpu {
         msr!("CPTR_EL2", CPTR);
         msr!("MDCR_EL2", MDCR | mrs!("MDCR_EL2") & MDCR_HPMN);
         msr!("HSTR_EL2", 0);
+        msr!("VPIDR_EL2", mrs!("MIDR_EL1"));
         if features::extended_hcr() {
             // HCRX_EL2: what it could enable traps instead.
             msr!("S3_4_C1_C2_2", 0);
@@ -129,6 +130,9 @@ impl AxArchPerCpu for Aarch64PerCpu {
             // ICC_SRE_EL2: system-register access, and EL1 may look at its own ICC_SRE_EL1.
             msr!("S3_4_C12_C9_5", 0xf);
         }
+        // What every vCPU leaves behind, and the next one finds.
+        msr!("CNTV_CTL_EL0", 0);
+        crate::gic::empty_list_registers();
         // The table sends what is the host's to the host: its slots for the current EL are the host's own.
         msr!("VBAR_EL2", vector_table());
         barrier!("isb");

@@ -172,7 +172,6 @@ impl AxArchVCpu for Aarch64VCpu {
         // Everything of the vCPU before is complete before this one's translation is there.
         barrier!("dsb ish");
         msr!("VMPIDR_EL2", self.mpidr);
-        msr!("VPIDR_EL2", mrs!("MIDR_EL1"));
         self.el1.load();
         if features::ras() {
             // VDISR_EL2 is what the guest reads as DISR_EL1; VSESR_EL2 becomes its syndrome of an SError.

@@ -161,7 +161,9 @@ impl State {
             // Which maintenance interrupt to ask for depends on what the guest did.
             out.attend(vcpu);
         }
-        self.fold_slots(vcpu, used, lrs, out);
+        if used != 0 {
+            self.fold_slots(vcpu, used, lrs, out);
+        }
         self.note_timer(vcpu, lrs.read(0));
     }
 
@@ -301,7 +303,8 @@ impl State {
         })
     }
 
-    /// Takes the state of `vcpu` out of the list registers, which are then free for another vCPU.
+    /// Takes the state of `vcpu` out of the list registers: the general ones are empty then, there is no maintenance
+    /// interrupt, and the timer's physical interrupt is inactive and let through. Only a load changes that.
     pub(crate) fn save(&mut self, vcpu: usize, lrs: &impl ListRegisters, out: &mut Outbox) {
         let Some(owner) = self.vcpus.get_mut(vcpu).filter(|v| v.loaded) else {
             return;
@@ -323,28 +326,23 @@ impl State {
         self.save_timer(vcpu, lrs);
     }
 
-    /// Makes the list registers those of `vcpu`.
+    /// Makes the list registers, which are as [`Self::save`] left them, those of `vcpu`.
     pub(crate) fn load(&mut self, vcpu: usize, lrs: &impl ListRegisters, out: &mut Outbox) {
-        let slots = self.slots;
         let Some(owner) = self.vcpus.get_mut(vcpu) else {
             return;
         };
         owner.loaded = true;
         owner.recheck = 0;
-        let (used, saved) = (owner.used, owner.saved);
-        for slot in ones(u64::from(slots)) {
+        for slot in ones(u64::from(owner.used)) {
             let slot = slot as usize;
-            let value = match saved.get(slot) {
-                Some(&value) if used >> slot & 1 == 1 => {
-                    self.fold((vcpu, slot), value, Fold::Keep, out)
-                }
-                _ => 0,
-            };
-            lrs.write(slot, value);
+            let saved = self.vcpus.get(vcpu).and_then(|vcpu| vcpu.saved.get(slot));
+            let value = saved.copied().unwrap_or(0);
+            lrs.write(slot, self.fold((vcpu, slot), value, Fold::Keep, out));
         }
-        lrs.set_maintenance(false);
         self.load_timer(vcpu, lrs);
-        self.refill(vcpu, lrs, out);
+        if self.vcpus.get(vcpu).is_some_and(|vcpu| !vcpu.queue.is_empty()) {
+            self.refill(vcpu, lrs, out);
+        }
     }
 }
 

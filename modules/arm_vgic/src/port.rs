@@ -6,6 +6,9 @@ use crate::lr::{EOI, PENDING, STATE};
 ///
 /// Stateless: while an exit of vCPU v is handled, or v is being loaded or saved, they are v's. List register 0 is the
 /// virtual timer's; the others belong to the general interrupts.
+///
+/// Of a CPU with no vCPU loaded, before the first one too, list registers 1 and up are empty, there is no maintenance interrupt,
+/// and the virtual timer's physical interrupt is inactive and let through: a load takes that for granted.
 pub trait ListRegisters: Send + Sync {
     /// How many list registers the CPU has: ICH_VTR_EL2.ListRegs + 1, the same on every CPU.
     fn count(&self) -> usize;

@@ -35,6 +35,8 @@ pub(crate) struct Vcpu {
     pub(crate) crowded: bool,
     /// The timer's list register and physical interrupt do not fit the guest's settings yet.
     pub(crate) timer_stale: bool,
+    /// The timer's physical interrupt is not let through, because the guest does not want it.
+    pub(crate) timer_kept_back: bool,
     /// GICR_WAKER.ProcessorSleep: a handshake only, interrupts are delivered all the same.
     pub(crate) asleep: bool,
 }
@@ -50,6 +52,7 @@ impl Vcpu {
             saved: [0; MAX_LIST_REGISTERS],
             crowded: false,
             timer_stale: true,
+            timer_kept_back: false,
             asleep: true,
         }
     }

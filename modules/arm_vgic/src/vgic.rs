@@ -284,17 +284,20 @@ impl<L: ListRegisters> Vgic<L> {
 
     /// Makes state of the SGIs that were sent to `vcpu`. Unless the `initiator` is that, it is told: when the sender's
     /// kick came, they were perhaps no longer on its doorbell and not yet in the state.
+    #[inline]
     fn collect(&self, vcpu: usize, initiator: usize) {
         let sgis = self.doorbells.get(vcpu).map_or(0, Doorbell::take_sgis);
-        self.pend_sgis(vcpu, sgis, initiator);
+        if sgis != 0 {
+            self.pend_sgis(vcpu, sgis, initiator);
+        }
     }
 
+    #[cold]
+    #[inline(never)]
     fn pend_sgis(&self, vcpu: usize, sgis: u32, initiator: usize) {
-        if sgis != 0 {
-            self.change(initiator, |state, out| {
-                ones(u64::from(sgis)).for_each(|n| state.pend_private(vcpu, n, out));
-            });
-        }
+        self.change(initiator, |state, out| {
+            ones(u64::from(sgis)).for_each(|n| state.pend_private(vcpu, n, out));
+        });
     }
 
     /// What the exits of `vcpu` look at.
@@ -351,7 +354,9 @@ impl<L: ListRegisters> Vgic<L> {
     /// Makes this CPU's list registers those of `vcpu`, flushed, and moves the timer's physical interrupt with it.
     pub fn load(&self, vcpu: usize) {
         let sgis = self.doorbells.get(vcpu).map_or(0, Doorbell::answer) & !ATTEND;
-        self.pend_sgis(vcpu, sgis, vcpu);
+        if sgis != 0 {
+            self.pend_sgis(vcpu, sgis, vcpu);
+        }
         self.change(vcpu, |state, out| {
             state.load(vcpu, &self.lrs, out);
             out.done(vcpu);

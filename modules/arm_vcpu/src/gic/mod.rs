@@ -62,6 +62,15 @@ pub fn complete(taken: u32) {
     }
 }
 
+/// Empties the list registers of the CPU this runs on.
+pub(crate) fn empty_list_registers() {
+    if is_v2() {
+        (0..v2::list_registers()).for_each(|index| v2::set_list_register(index, 0));
+    } else {
+        (0..v3::list_registers()).for_each(|index| v3::set_list_register(index, 0));
+    }
+}
+
 /// A CPU as the interrupt controller names it to those who send it an SGI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SgiTarget(u64);

@@ -243,6 +243,39 @@ fn the_timer_s_state_moves_with_its_vcpu() {
 }
 
 #[test]
+fn a_saved_vcpu_leaves_the_cpu_as_every_load_expects_it() {
+    let bench = with_timer();
+    let cpu = &bench.machine.cpus[0];
+    let is_at_rest = || {
+        let empty = cpu.lrs[1..].iter().all(|lr| lr.load(Relaxed) == 0);
+        empty && cpu.timer_enabled.load(Relaxed) && !cpu.timer_active.load(Relaxed)
+    };
+    bench.gicr(0, 0, ISENABLER, 1 << 5);
+    fire(&bench);
+    bench.vgic.send_sgi(0, 5 << 24 | 1);
+    bench.enter(0);
+    assert!(!is_at_rest());
+    bench.on(0).save(0);
+    assert!(is_at_rest());
+    bench.on(0).load(0);
+    let mut taken = bench.drain(0);
+    taken.sort_unstable();
+    assert_eq!(taken, [5, 27]);
+    bench.gicr(0, 0, ICENABLER, 1 << TIMER_PPI);
+    bench.enter(0);
+    for _ in 0..2 {
+        assert!(!cpu.timer_enabled.load(Relaxed));
+        bench.on(0).save(0);
+        assert!(is_at_rest());
+        bench.on(0).load(0);
+    }
+    bench.on(0).save(0);
+    bench.gicr(0, 0, ISENABLER, 1 << TIMER_PPI);
+    bench.on(0).load(0);
+    assert!(cpu.timer_enabled.load(Relaxed), "enabled while it was not loaded");
+}
+
+#[test]
 fn clearing_the_timer_s_active_state_deactivates_the_physical_one() {
     let bench = with_timer();
     fire(&bench);
