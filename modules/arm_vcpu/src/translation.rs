@@ -2,6 +2,8 @@
 //!
 //! Arm ARM DDI 0487, D8.16 "TLB maintenance". Entering a guest never needs any of this.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use crate::regs::{barrier, mrs, msr};
 
 /// A root table with nothing in it.
@@ -11,11 +13,21 @@ struct EmptyTable([u64; 512]);
 static EMPTY: EmptyTable = EmptyTable([0; 512]);
 
 /// VTTBR_EL2 of a CPU that has no VM loaded: VMID 0 and a table that maps nothing.
+#[inline]
 pub(crate) fn no_vm() -> u64 {
-    physical_address((&raw const EMPTY.0).addr())
+    static KNOWN: AtomicU64 = AtomicU64::new(0);
+    let known = KNOWN.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
+    let address = physical_address((&raw const EMPTY.0).addr());
+    KNOWN.store(address, Ordering::Relaxed);
+    address
 }
 
 /// Where the host maps `address` to (AT S1E2R).
+#[cold]
+#[inline(never)]
 fn physical_address(address: usize) -> u64 {
     let par_of_guest = mrs!("PAR_EL1");
     // AT S1E2R
