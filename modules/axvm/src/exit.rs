@@ -14,6 +14,7 @@ use axvcpu::{AxVCpuExitReason, GuestFault, Load, SysRegAddr, extend};
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
 
+use crate::flow::{Flow, Leave, RESUME};
 use crate::ivc;
 use crate::psci::{self, PowerState, PsciAction, PsciView};
 use crate::timer::PhysicalTimer;
@@ -26,11 +27,6 @@ pub const KICK_SGI: u32 = 1;
 pub(crate) const TIMER_LIST_REGISTER: usize = 0;
 /// The maintenance interrupt of the virtual CPU interface.
 pub const MAINTENANCE_PPI: u32 = 25;
-
-/// Whether the runner gets the vCPU back, and why.
-pub(crate) type Flow = ControlFlow<AxVCpuExitReason>;
-
-const RESUME: Flow = ControlFlow::Continue(());
 
 /// The last INTID that stands for no interrupt.
 const LAST_SPECIAL: u32 = 1023;
@@ -85,16 +81,20 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
                 RESUME
             }
             // No aarch64 vCPU makes these.
-            AxVCpuExitReason::AcknowledgedInterrupt { .. }
-            | AxVCpuExitReason::IoRead { .. }
+            AxVCpuExitReason::AcknowledgedInterrupt { vector } => {
+                ControlFlow::Break(Leave::AcknowledgedInterrupt(vector))
+            }
+            AxVCpuExitReason::FailEntry { hardware_entry_failure_reason: code } => {
+                ControlFlow::Break(Leave::FailEntry(code))
+            }
+            AxVCpuExitReason::CpuDown { .. } => ControlFlow::Break(Leave::CpuDown),
+            AxVCpuExitReason::SystemDown => ControlFlow::Break(Leave::SystemDown),
+            AxVCpuExitReason::SystemReset => ControlFlow::Break(Leave::SystemReset),
+            AxVCpuExitReason::IoRead { .. }
             | AxVCpuExitReason::IoWrite { .. }
             | AxVCpuExitReason::CpuUp { .. }
-            | AxVCpuExitReason::CpuDown { .. }
-            | AxVCpuExitReason::SystemDown
-            | AxVCpuExitReason::SystemReset
-            | AxVCpuExitReason::FailEntry { .. }
             | AxVCpuExitReason::SendIPI { .. }
-            | _ => ControlFlow::Break(exit),
+            | _ => ControlFlow::Break(Leave::Nothing),
         }
     }
 
@@ -141,7 +141,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
             }
             SliceTimer::INTID => slice_ended(),
             _ if vector >> 32 == GICV2 >> 32 => self.interrupt_of_gicv2(vector ^ GICV2, vcpu),
-            _ => ControlFlow::Break(AxVCpuExitReason::ExternalInterrupt { vector }),
+            _ => ControlFlow::Break(Leave::ExternalInterrupt(vector)),
         }
     }
 
@@ -154,7 +154,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
                 self.take_interrupt::<A::Gicv2>(vcpu)
             }
             SliceTimer::INTID => slice_ended(),
-            _ => ControlFlow::Break(AxVCpuExitReason::ExternalInterrupt { vector }),
+            _ => ControlFlow::Break(Leave::ExternalInterrupt(vector)),
         }
     }
 
@@ -193,8 +193,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
             // Active until the guest ends it: the list register links the two.
             linked if self.host_interrupt(linked) => C::drop_priority(taken),
             _ => {
-                let vector = u64::from(taken);
-                return ControlFlow::Break(AxVCpuExitReason::AcknowledgedInterrupt { vector });
+                return ControlFlow::Break(Leave::AcknowledgedInterrupt(u64::from(taken)));
             }
         }
         RESUME
@@ -221,7 +220,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
             let deadline = cpu.timer_deadline().unwrap_or(NEVER);
             seat.wake_at.store(deadline, Ordering::Relaxed);
         }
-        ControlFlow::Break(AxVCpuExitReason::Halt)
+        ControlFlow::Break(Leave::Halt)
     }
 
     /// A call of the firmware or of the hypervisor. The guest stands behind it.
@@ -241,11 +240,11 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
                     return self.wait(cpu, vcpu);
                 }
                 PsciAction::CpuOff => {
-                    return ControlFlow::Break(AxVCpuExitReason::CpuDown { state: 0 });
+                    return ControlFlow::Break(Leave::CpuDown);
                 }
-                PsciAction::SystemOff => return ControlFlow::Break(AxVCpuExitReason::SystemDown),
+                PsciAction::SystemOff => return ControlFlow::Break(Leave::SystemDown),
                 PsciAction::SystemReset | PsciAction::SystemReset2 { .. } => {
-                    return ControlFlow::Break(AxVCpuExitReason::SystemReset);
+                    return ControlFlow::Break(Leave::SystemReset);
                 }
             }
         };
@@ -308,7 +307,7 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         cpu.finish();
         self.drive_timer_line(vcpu, seat, now);
         // The runner's timer has a new deadline.
-        ControlFlow::Break(AxVCpuExitReason::Nothing)
+        ControlFlow::Break(Leave::Nothing)
     }
 
     fn drive_timer_line(&self, vcpu: usize, seat: &Seat<A>, now: u64) {
@@ -319,6 +318,9 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
     /// counter value at which it will be. For the runner, before it enters the guest or sleeps.
     pub fn poll_timer(&self, vcpu: usize) -> Option<u64> {
         let seat = self.vcpus.get(vcpu)?;
+        if !seat.timer.is_on() {
+            return None;
+        }
         let now = self.guest_counter();
         if seat.timer.line(now) {
             self.drive_timer_line(vcpu, seat, now);
@@ -334,10 +336,10 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         emulated.into_iter().chain((at != NEVER).then_some(at)).min()
     }
 
-    /// Whether an interrupt waits for `vcpu`, so that it need not sleep.
+    /// Whether an interrupt may have come for `vcpu` since it halted, so that it must not sleep. Asked after it can be
+    /// seen to sleep: what comes later wakes it.
     pub fn has_interrupt(&self, vcpu: usize) -> bool {
         self.machine.vgic.doorbell(vcpu).is_some_and(Doorbell::has_rung)
-            || self.machine.vgic.has_deliverable(vcpu)
     }
 
     /// Whether `vcpu` was asked to leave the guest.
@@ -355,9 +357,9 @@ fn no_device<A: GuestCpu>(cpu: &mut A) {
 
 /// The runner's timer, level-sensitive: it is turned off here, before interrupts are unmasked, or the host would take the
 /// interrupt once more just to complete it. The runner sets it anew.
-fn slice_ended() -> Flow {
+pub(crate) fn slice_ended() -> Flow {
     SliceTimer::disarm();
-    ControlFlow::Break(AxVCpuExitReason::Nothing)
+    ControlFlow::Break(Leave::Nothing)
 }
 
 fn complete<C: CpuInterface>(taken: u32) {

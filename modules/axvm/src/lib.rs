@@ -14,6 +14,7 @@ mod describe;
 mod error;
 mod exit;
 pub mod fdt;
+mod flow;
 mod hal;
 pub mod image;
 pub mod ivc;

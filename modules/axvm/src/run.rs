@@ -1,5 +1,6 @@
 //! Running one vCPU: from its runner into the guest, through its exits, and back.
 
+use arm_vcpu::SliceTimer;
 use arm_vcpu::sysreg::names;
 use arm_vgic::{Doorbell, TIMER_PPI};
 use axaddrspace::{AccessWidth, GuestPhysAddr};
@@ -9,7 +10,8 @@ use axvcpu::{AxVCpuExitReason, ExitHandler, Load, Resume, SysRegAddr, VCpuSlot};
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::exit::{Flow, KICK_SGI, TIMER_LIST_REGISTER};
+use crate::exit::{KICK_SGI, TIMER_LIST_REGISTER, slice_ended};
+use crate::flow::{Flow, Leave};
 use crate::record::Recorded;
 use crate::stats::ExitKind;
 use crate::vm::Seat;
@@ -57,15 +59,15 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
             doorbell,
             near: Near::default(),
             recorded: seat.record.is_on(),
-            reason: None,
+            reason: Leave::Nothing,
         };
         if running.look_around() == Resume::Yes {
             bound.run(&mut running);
         }
-        let reason = running.reason.unwrap_or(AxVCpuExitReason::Nothing);
+        let reason = running.reason;
         // Before the host takes an interrupt that waits.
         seat.left_at.store(A::counter(), Ordering::Relaxed);
-        Ok(reason)
+        Ok(reason.into())
     }
 }
 
@@ -84,7 +86,7 @@ struct Running<'a, H: AxVMHal, A: GuestCpu> {
     /// Whether exits were recorded when the run began.
     recorded: bool,
     /// Why the runner gets the vCPU back.
-    reason: Option<AxVCpuExitReason>,
+    reason: Leave,
 }
 
 impl<H: AxVMHal, A: GuestCpu> Running<'_, H, A> {
@@ -92,7 +94,7 @@ impl<H: AxVMHal, A: GuestCpu> Running<'_, H, A> {
     #[inline(always)]
     fn look_around(&mut self) -> Resume {
         if self.seat.leave.load(Ordering::Relaxed) || self.attention.load(Ordering::Relaxed) {
-            return self.leave(AxVCpuExitReason::Nothing);
+            return self.leave(Leave::Nothing);
         }
         self.answer_doorbell()
     }
@@ -112,8 +114,8 @@ impl<H: AxVMHal, A: GuestCpu> Running<'_, H, A> {
     }
 
     #[cold]
-    fn leave(&mut self, reason: AxVCpuExitReason) -> Resume {
-        self.reason = Some(reason);
+    fn leave(&mut self, reason: Leave) -> Resume {
+        self.reason = reason;
         Resume::No
     }
 
@@ -158,7 +160,11 @@ impl<H: AxVMHal, A: GuestCpu> Running<'_, H, A> {
 
     #[inline(never)]
     fn other_interrupt(&mut self, vector: u64) -> Resume {
-        let flow = self.vm.interrupt(vector, self.vcpu);
+        let flow = if vector == u64::from(SliceTimer::INTID) {
+            slice_ended()
+        } else {
+            self.vm.interrupt(vector, self.vcpu)
+        };
         self.follow(flow)
     }
 

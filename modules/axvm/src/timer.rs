@@ -27,9 +27,13 @@ impl PhysicalTimer {
         self.compare.store(0, Ordering::Relaxed);
     }
 
-    fn is_due(&self, now: u64) -> bool {
+    /// Whether it can come: while it is off its line stays as the last write of a register left it, low.
+    pub(crate) fn is_on(&self) -> bool {
         self.control.load(Ordering::Relaxed) & ENABLE != 0
-            && now >= self.compare.load(Ordering::Relaxed)
+    }
+
+    fn is_due(&self, now: u64) -> bool {
+        self.is_on() && now >= self.compare.load(Ordering::Relaxed)
     }
 
     /// The level of its interrupt line.

@@ -138,8 +138,7 @@ impl Bench {
                 is_loaded = false;
             }
             self.seats.set_status(0, Status::Blocked);
-            let doorbell = self.vgic.doorbell(0).unwrap();
-            if doorbell.has_rung() || self.vgic.has_deliverable(0) {
+            if self.vgic.doorbell(0).unwrap().has_rung() {
                 self.seats.wake(0, Status::Blocked);
             }
         }

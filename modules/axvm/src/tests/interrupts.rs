@@ -262,12 +262,17 @@ fn exits_no_aarch64_vcpu_makes_are_given_back() {
     let entry_point = gpa(ENTRY);
     for exit in [
         AxVCpuExitReason::AcknowledgedInterrupt { vector: 5 },
-        AxVCpuExitReason::IoRead { port: 1, width: axaddrspace::AccessWidth::Byte },
-        AxVCpuExitReason::CpuUp { target_cpu: 1, entry_point, arg: 0 },
         AxVCpuExitReason::SystemDown,
         AxVCpuExitReason::FailEntry { hardware_entry_failure_reason: 3 },
     ] {
         assert_eq!(bench.leaves(0, exit), exit);
+        assert_eq!(bench.guest(0).did(), []);
+    }
+    for another_architecture_s in [
+        AxVCpuExitReason::IoRead { port: 1, width: axaddrspace::AccessWidth::Byte },
+        AxVCpuExitReason::CpuUp { target_cpu: 1, entry_point, arg: 0 },
+    ] {
+        assert_eq!(bench.leaves(0, another_architecture_s), AxVCpuExitReason::Nothing);
         assert_eq!(bench.guest(0).did(), []);
     }
     assert_eq!(bench.leaves(0, ExternalInterrupt { vector: HOST_INTERRUPT }), host_interrupt());
