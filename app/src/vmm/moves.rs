@@ -55,7 +55,7 @@ pub(super) fn place(seat: &Seat, key: VcpuKey, affinity: CpuMask) -> usize {
         return home;
     };
     let must_wait = runner.with(|queue| {
-        Runner::forget_sleeper(queue, key);
+        queue.sleepers.forget(key);
         !queue.runnable.is_empty()
     });
     let idle = if must_wait == Some(true) { claim_idle(others) } else { None };
@@ -63,7 +63,7 @@ pub(super) fn place(seat: &Seat, key: VcpuKey, affinity: CpuMask) -> usize {
 }
 
 /// Fetches somebody for the idle `cpu`, on which this runs, from the CPU with the most to do.
-pub(super) fn fetch(cpu: usize) -> bool {
+pub(super) fn fetch(cpu: usize, own: &Runner) -> bool {
     let mut from: Option<(u64, &Runner)> = None;
     for (_, runner) in runner::all().filter(|(other, _)| *other != cpu) {
         let load = runner.with(|queue| {
@@ -76,21 +76,28 @@ pub(super) fn fetch(cpu: usize) -> bool {
         }
     }
     from.is_some_and(|(_, from)| {
-        hand_over(from, |queue, held| Some((queue.surplus(cpu, held)?.key, cpu)))
+        hand_over(own, from, |queue, held| Some((queue.surplus(cpu, held)?.key, cpu)))
     })
 }
 
+/// When a runner has looked before it ever did: where there is no other CPU, it never does.
+pub(super) fn first_look() -> u64 {
+    if runner::of(1).is_some() { 0 } else { u64::MAX }
+}
+
 /// Lets those who wait on `cpu`, on which this runs, go where they are sooner served, if there is anywhere to go. `looked_ns`
-/// is when it last did.
-pub(super) fn spread(cpu: usize, own: &Runner, looked_ns: &mut u64) {
-    if runner::of(1).is_none() {
-        return;
+/// is when it last did, `now` is now.
+#[inline]
+pub(super) fn spread(cpu: usize, own: &Runner, now: u64, looked_ns: &mut u64) {
+    if now.saturating_sub(*looked_ns) >= LOOK_NS {
+        *looked_ns = now;
+        look(cpu, own, now);
     }
-    let now = now_ns();
-    if now.saturating_sub(*looked_ns) < LOOK_NS {
-        return;
-    }
-    *looked_ns = now;
+}
+
+#[cold]
+#[inline(never)]
+fn look(cpu: usize, own: &Runner, now: u64) {
     if own.with(|queue| queue.runnable.len()).unwrap_or(0) < 2 {
         return;
     }
@@ -107,7 +114,7 @@ pub(super) fn spread(cpu: usize, own: &Runner, looked_ns: &mut u64) {
         align(clocks);
         ALIGNING.store(false, Ordering::Release);
     }
-    hand_over(own, |queue, held| axsched::overdue(cpu, queue, held, clocks));
+    hand_over(own, own, |queue, held| axsched::overdue(cpu, queue, held, clocks));
 }
 
 /// Brings the virtual times of all CPUs in step.
@@ -131,8 +138,10 @@ pub(super) fn refuge(affinity: CpuMask, cpu: usize) -> Option<usize> {
     choose_home(CpuMask(affinity.0 & runner::able()), &runner::loads(), None)
 }
 
-/// Moves whom `choose` names from the queue of `from` to the CPU it names; false if there is nobody.
+/// Moves whom `choose` names from the queue of `from` to the CPU it names; false if there is nobody. `own` is the runner
+/// that does so.
 fn hand_over(
+    own: &Runner,
     from: &Runner,
     choose: impl FnOnce(&RunQueue<VcpuKey>, Option<VcpuKey>) -> Option<(VcpuKey, usize)>,
 ) -> bool {
@@ -140,11 +149,12 @@ fn hand_over(
         let (key, to) = choose(&queue.runnable, from.held())?;
         Some((queue.runnable.remove(key)?, to))
     });
-    taken.flatten().is_some_and(|(entity, to)| settle(&entity, to))
+    taken.flatten().is_some_and(|(entity, to)| settle(own, &entity, to))
 }
 
-/// Queues one that is Runnable and in no queue on CPU `to`, or at home if there is no room. Gives whether it moved.
-pub(super) fn settle(entity: &Entity<VcpuKey>, to: usize) -> bool {
+/// Queues one that is Runnable and in no queue on CPU `to`, or at home if there is no room. Gives whether it moved. For the
+/// runner `own`.
+pub(super) fn settle(own: &Runner, entity: &Entity<VcpuKey>, to: usize) -> bool {
     let Some(vm) = table::by_key(entity.key) else {
         return false;
     };
@@ -161,7 +171,7 @@ pub(super) fn settle(entity: &Entity<VcpuKey>, to: usize) -> bool {
             Runner::must_look(queue, entity.key)
         });
         if urgent == Some(true) {
-            runner.attend();
+            runner.attend_from(own);
         }
     }
     moved

@@ -11,17 +11,18 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arm_vcpu::{Aarch64VCpu, SliceTimer, gic, physical_counter, this_mpidr};
-use axsched::{MAX_CPUS, Picked, RunQueue};
+use axsched::{MAX_CPUS, RunQueue, Sleepers};
 use axvcpu::VCpuSlot;
 use axvm::KICK_SGI;
 use kspin::SpinNoIrq;
 
 use super::seats::Status;
 use super::table;
-use super::time::now_ns;
+use super::time::{now_ns, ticks_to_ns};
 use super::usage::RunTime;
 use super::{moves, notice, passthrough};
 use crate::host::{cpu, thread};
+use turn::Turn;
 
 /// One vCPU of one VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +68,8 @@ pub(super) struct Runner {
 /// Who runs on one CPU and who sleeps there.
 pub(super) struct Queue {
     pub(super) runnable: RunQueue<VcpuKey>,
-    /// Sleeping vCPUs with the counter value at which a timer of theirs is due.
-    sleepers: Vec<(u64, VcpuKey)>,
+    /// Sleeping vCPUs that a timer of theirs wakes.
+    pub(super) sleepers: Sleepers<VcpuKey>,
 }
 
 /// The vCPU that a CPU has loaded.
@@ -92,7 +93,7 @@ pub(crate) fn start_all() {
     for (cpu, runner) in all() {
         *runner.queue.lock() = Some(Queue {
             runnable: RunQueue::with_capacity(QUEUE_CAPACITY),
-            sleepers: Vec::with_capacity(QUEUE_CAPACITY),
+            sleepers: Sleepers::with_capacity(QUEUE_CAPACITY),
         });
         thread::spawn(format!("runner-{cpu}"), thread::Rank::Guests, Some(cpu), move || {
             run(cpu, runner);
@@ -209,21 +210,33 @@ fn run(cpu: usize, runner: &'static Runner) {
     runner.sgi_target.store(target.bits(), Ordering::Relaxed);
     runner.mpidr.store(here, Ordering::Release);
     let mut slot = Slot::new(cpu);
-    let mut looked_ns = 0;
+    let mut looked_ns = moves::first_look();
     loop {
         if runner.attention.swap(false, Ordering::SeqCst) {
             passthrough::deliver(cpu);
         }
-        runner.wake_sleepers();
-        moves::spread(cpu, runner, &mut looked_ns);
-        match runner.pick() {
-            Some(picked) => {
+        let now = physical_counter();
+        let now_ns = ticks_to_ns(now);
+        moves::spread(cpu, runner, now_ns, &mut looked_ns);
+        match runner.next(now, now_ns) {
+            Next::Turn(turn) => {
                 moves::set_idle(cpu, false);
-                runner.dispatch(&picked, &mut slot);
+                runner.dispatch(&turn, &mut slot);
             }
-            None => runner.idle(cpu),
+            Next::Wake(key) => runner.wake_sleeper(key),
+            Next::Nobody(deadline) => runner.idle(cpu, deadline),
         }
     }
+}
+
+/// What a runner does next.
+enum Next {
+    /// It gives a vCPU its turn.
+    Turn(Turn),
+    /// It wakes a vCPU whose timer is due.
+    Wake(VcpuKey),
+    /// Nobody is runnable; when the first timer is due.
+    Nobody(Option<u64>),
 }
 
 impl Runner {
@@ -272,6 +285,13 @@ impl Runner {
         self.send_kick();
     }
 
+    /// The same for the runner `own`, which looks around anyway.
+    pub(super) fn attend_from(&self, own: &Self) {
+        if !core::ptr::eq(self, own) {
+            self.attend();
+        }
+    }
+
     fn send_kick(&self) {
         let target = self.sgi_target.load(Ordering::Relaxed);
         gic::SgiTarget::from_bits(target).send(KICK_SGI);
@@ -283,48 +303,41 @@ impl Runner {
         queue.runnable.len() <= 2 || queue.runnable.preempts(key)
     }
 
-    fn pick(&self) -> Option<Picked<VcpuKey>> {
-        let now = now_ns();
-        self.with(|queue| queue.runnable.pick(now)).flatten()
+    /// What there is to do at counter value `now`, which is `now_ns`.
+    #[inline]
+    fn next(&self, now: u64, now_ns: u64) -> Next {
+        let next = self.with(|queue| {
+            if let Some(key) = queue.sleepers.due(now) {
+                return Next::Wake(key);
+            }
+            let deadline = queue.sleepers.soonest();
+            match queue.runnable.pick(now_ns) {
+                Some(picked) => Next::Turn(Turn { picked, deadline }),
+                None => Next::Nobody(deadline),
+            }
+        });
+        next.unwrap_or(Next::Nobody(None))
     }
 
-    /// Queues every sleeper whose timer is due.
-    fn wake_sleepers(&self) {
-        let now = physical_counter();
-        while let Some(key) = self
-            .with(|queue| {
-                let due = queue.sleepers.iter().position(|(deadline, _)| *deadline <= now)?;
-                Some(queue.sleepers.swap_remove(due).1)
-            })
-            .flatten()
-        {
-            let Some(vm) = table::by_key(key) else {
-                continue;
-            };
-            vm.seats.wake(key.vcpu as usize, Status::Blocked);
+    #[inline(never)]
+    fn wake_sleeper(&self, key: VcpuKey) {
+        if let Some(vm) = table::by_key(key) {
+            vm.seats.wake_from(self, key.vcpu as usize, Status::Blocked);
         }
     }
 
-    /// Sleeps until something is runnable here; the host's other threads go first.
-    fn idle(&self, cpu: usize) {
+    /// Sleeps until something is runnable here or until `deadline`; the host's other threads go first.
+    #[inline(never)]
+    fn idle(&self, cpu: usize, deadline: Option<u64>) {
         thread::yield_now();
         moves::set_idle(cpu, true);
-        if moves::fetch(cpu) {
+        if moves::fetch(cpu, self) {
             return;
         }
-        match self.first_deadline() {
+        match deadline {
             Some(deadline) => SliceTimer::arm(deadline),
             None => SliceTimer::disarm(),
         }
         cpu::wait_for_interrupt(|| self.attention.load(Ordering::Acquire));
-    }
-
-    fn first_deadline(&self) -> Option<u64> {
-        self.with(|queue| queue.sleepers.iter().map(|(deadline, _)| *deadline).min()).flatten()
-    }
-
-    /// Forgets that `key` is to be woken.
-    pub(super) fn forget_sleeper(queue: &mut Queue, key: VcpuKey) {
-        queue.sleepers.retain(|(_, sleeper)| *sleeper != key);
     }
 }

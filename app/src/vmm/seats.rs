@@ -109,13 +109,27 @@ impl Seats {
     }
 
     /// Makes a vCPU Runnable if its status is `from`, and queues it. May be called from exit code.
+    #[inline(never)]
     pub(crate) fn wake(&self, vcpu: usize, from: Status) {
-        let (Some(seat), Ok(index)) = (self.seats.get(vcpu), u32::try_from(vcpu)) else {
-            return;
-        };
-        if seat.step(from, Status::Runnable) {
-            seat.enqueue(VcpuKey { vm: self.vm, vcpu: index });
+        if let Some(runner) = self.queue(vcpu, from) {
+            runner.attend();
         }
+    }
+
+    /// The same for the runner `own`, which this is and which looks at its queue next anyway.
+    pub(super) fn wake_from(&self, own: &Runner, vcpu: usize, from: Status) {
+        if let Some(runner) = self.queue(vcpu, from) {
+            runner.attend_from(own);
+        }
+    }
+
+    /// Gives the runner that has to look at its queue now, if one has to.
+    fn queue(&self, vcpu: usize, from: Status) -> Option<&'static Runner> {
+        let (seat, index) = (self.seats.get(vcpu)?, u32::try_from(vcpu).ok()?);
+        if !seat.step(from, Status::Runnable) {
+            return None;
+        }
+        seat.enqueue(VcpuKey { vm: self.vm, vcpu: index })
     }
 }
 
@@ -160,24 +174,20 @@ impl Seat {
         true
     }
 
-    /// Queues it: it has just become Runnable.
-    fn enqueue(&self, key: VcpuKey) {
+    /// Queues it: it has just become Runnable. Gives the runner that has to look at its queue now, if one has to.
+    fn enqueue(&self, key: VcpuKey) -> Option<&'static Runner> {
         let terms = Terms { weight: self.weight, affinity: self.affinity() };
         let cpu = moves::place(self, key, terms.affinity);
-        let Some(runner) = runner::of(cpu) else {
-            return;
-        };
+        let runner = runner::of(cpu)?;
         let saved_ns = Some(self.vruntime_ns.load(Ordering::Relaxed)).filter(|saved| *saved != 0);
         let now = now_ns();
         let urgent = runner.with(|queue| {
-            Runner::forget_sleeper(queue, key);
+            queue.sleepers.forget(key);
             // Full or present cannot be: a CPU admits no more than the capacity, and a step of status is won once.
             let _ = queue.runnable.wake(key, terms, saved_ns, now);
             Runner::must_look(queue, key)
         });
-        if urgent == Some(true) {
-            runner.attend();
-        }
+        (urgent == Some(true)).then_some(runner)
     }
 
     /// Time it has run, in nanoseconds. While it comes back, it may miss the run that ends.

@@ -1,7 +1,7 @@
 //! A vCPU's turn on its CPU: from its pick, through the guest, to what becomes of it.
 
 use alloc::format;
-use alloc::string::String;
+use core::fmt::Display;
 use core::sync::atomic::Ordering;
 
 use arm_vcpu::{SliceTimer, gic, physical_counter};
@@ -16,51 +16,63 @@ use crate::vmm::table::{self, Vm};
 use crate::vmm::time::{ns_to_ticks, ticks_to_ns};
 use crate::vmm::{moves, service};
 
+/// A run in the guest.
+#[derive(Clone, Copy)]
+struct Ran {
+    /// When it ended.
+    left_ns: u64,
+    /// How long it was.
+    ran_ns: u64,
+}
+
+/// What becomes of the vCPU.
+enum End {
+    /// It waits for an interrupt.
+    Waits,
+    /// It has left the guest for another reason.
+    Departs(Departure),
+}
+
+/// Whose turn it is.
+pub(super) struct Turn {
+    pub(super) picked: Picked<VcpuKey>,
+    /// The counter value at which the first timer of a sleeping vCPU is due.
+    pub(super) deadline: Option<u64>,
+}
+
 impl Runner {
     /// Gives the picked vCPU its turn, until it leaves the guest for something the runner has to see to.
-    pub(super) fn dispatch(&self, picked: &Picked<VcpuKey>, slot: &mut Slot) {
-        let key = picked.key;
-        let vcpu = key.vcpu as usize;
+    #[inline]
+    pub(super) fn dispatch(&self, turn: &Turn, slot: &mut Slot) {
+        let key = turn.picked.key;
         let vm = table::by_key(key);
-        let Some((vm, seat)) = vm.as_deref().and_then(|vm| Some((vm, vm.seats.seat(vcpu)?))) else {
+        let Some((vm, seat)) =
+            vm.as_deref().and_then(|vm| Some((vm, vm.seats.seat(key.vcpu as usize)?)))
+        else {
             self.with(|queue| queue.runnable.remove(key));
             return;
         };
-        if let Some(to) = moves::refuge(picked.affinity, slot.cpu_id()) {
+        if let Some(to) = moves::refuge(turn.picked.affinity, slot.cpu_id()) {
             return self.expel(key, to, slot);
         }
         seat.set_status(Status::Running);
-        seat.usage.waited(picked);
-        let departure = match vm.vm.departure(vcpu) {
-            Departure::Stays => match self.run_guest(vm, seat, picked, slot) {
-                Ok(AxVCpuExitReason::Halt) => return self.block(vm, seat, key),
-                exit => settle(vm, vcpu, exit),
-            },
-            // It was asked to leave while it waited.
-            out @ (Departure::Parks | Departure::Ends) => out,
-        };
-        match departure {
-            Departure::Stays => {
-                seat.set_status(Status::Runnable);
-                let left_ns = ticks_to_ns(vm.vm.left_at(vcpu));
-                self.with(|queue| queue.runnable.put_back(key, left_ns));
+        seat.usage.waited(&turn.picked);
+        let (end, ran) = self.run_guest(vm, seat, turn, slot);
+        match end {
+            End::Waits => self.block(vm, seat, key, ran),
+            End::Departs(Departure::Stays) => self.put_back(seat, key, ran),
+            End::Departs(departure @ (Departure::Parks | Departure::Ends)) => {
+                self.with(|queue| queue.runnable.charge(key, ran.ran_ns));
+                self.evict(vm, seat, key, slot, departure);
             }
-            Departure::Parks | Departure::Ends => self.evict(vm, seat, key, slot, departure),
         }
     }
 
-    /// Runs it in the guest once.
-    ///
-    /// # Errors
-    /// Why it cannot run.
-    fn run_guest(
-        &self,
-        vm: &Vm,
-        seat: &Seat,
-        picked: &Picked<VcpuKey>,
-        slot: &mut Slot,
-    ) -> Result<AxVCpuExitReason, String> {
-        let (key, vcpu) = (picked.key, picked.key.vcpu as usize);
+    /// Runs it in the guest once, and does what its exit asks of the runner.
+    #[inline]
+    fn run_guest(&self, vm: &Vm, seat: &Seat, turn: &Turn, slot: &mut Slot) -> (End, Ran) {
+        let (picked, key) = (&turn.picked, turn.picked.key);
+        let vcpu = key.vcpu as usize;
         if !self.holds(key) {
             self.let_go(slot);
             self.held.store(key.packed(), Ordering::Release);
@@ -70,7 +82,7 @@ impl Runner {
         seat.usage.ran.start(start_ns);
         self.ran.start(start_ns);
         let slice = picked.slice_ns.map(|ns| start.wrapping_add(ns_to_ticks(ns)));
-        let due = earliest(self.first_deadline(), vm.vm.poll_timer(vcpu));
+        let due = earliest(turn.deadline, vm.vm.poll_timer(vcpu));
         match earliest(slice, due) {
             Some(deadline) => SliceTimer::arm(deadline),
             None => SliceTimer::disarm(),
@@ -78,36 +90,61 @@ impl Runner {
         let shared = picked.slice_ns.is_some();
         let options = RunOptions { shared, attention: &self.attention };
         let exit = vm.vm.run_vcpu(vcpu, slot, options);
-        let ran_ns = ticks_to_ns(vm.vm.left_at(vcpu).saturating_sub(start));
+        let left_ns = ticks_to_ns(vm.vm.left_at(vcpu)).max(start_ns);
+        let ran_ns = left_ns.wrapping_sub(start_ns);
         seat.usage.ran.stop(ran_ns);
         self.ran.stop(ran_ns);
-        self.with(|queue| queue.runnable.charge(key, ran_ns));
-        exit.map_err(|error| format!("the vCPU cannot run: {error}"))
+        let end = match &exit {
+            Ok(AxVCpuExitReason::Halt) => End::Waits,
+            // The slice is over, or the host has had an interrupt.
+            Ok(AxVCpuExitReason::Nothing | AxVCpuExitReason::ExternalInterrupt { .. })
+                if !vm.vm.must_leave(vcpu) =>
+            {
+                End::Departs(Departure::Stays)
+            }
+            other => End::Departs(settle(vm, vcpu, other)),
+        };
+        (end, Ran { left_ns, ran_ns })
+    }
+
+    /// It goes on at its next turn.
+    #[inline]
+    fn put_back(&self, seat: &Seat, key: VcpuKey, ran: Ran) {
+        seat.set_status(Status::Runnable);
+        self.with(|queue| {
+            queue.runnable.charge(key, ran.ran_ns);
+            queue.runnable.put_back(key, ran.left_ns);
+        });
     }
 
     /// The vCPU, whose turn it is, may not run here any more: it goes to CPU `to`.
+    #[cold]
+    #[inline(never)]
     fn expel(&self, key: VcpuKey, to: usize, slot: &mut Slot) {
         if self.holds(key) {
             self.let_go(slot);
         }
         if let Some(entity) = self.with(|queue| queue.runnable.remove(key)).flatten() {
-            moves::settle(&entity, to);
+            moves::settle(self, &entity, to);
         }
     }
 
     /// The vCPU waits for an interrupt, unless one came since it looked.
-    fn block(&self, vm: &Vm, seat: &Seat, key: VcpuKey) {
+    #[inline]
+    fn block(&self, vm: &Vm, seat: &Seat, key: VcpuKey, ran: Ran) {
         let vcpu = key.vcpu as usize;
         let wake_at = vm.vm.wake_at(vcpu);
         self.with(|queue| {
+            queue.runnable.charge(key, ran.ran_ns);
             seat.set_vruntime_ns(queue.runnable.block(key).unwrap_or(0));
             if let Some(deadline) = wake_at {
-                queue.sleepers.push((deadline, key));
+                // There is room for as many as may be at home here.
+                queue.sleepers.add(key, deadline);
             }
         });
         seat.set_status(Status::Blocked);
         if vm.vm.has_interrupt(vcpu) || vm.vm.must_leave(vcpu) {
-            vm.seats.wake(vcpu, Status::Blocked);
+            vm.seats.wake_from(self, vcpu, Status::Blocked);
         }
     }
 
@@ -124,7 +161,7 @@ impl Runner {
             vm.vm.vcpu_parked(vcpu);
             // Who stops it or lets it go on since it was asked has not seen it parked.
             if vm.vm.departure(vcpu) != Departure::Parks {
-                vm.seats.wake(vcpu, Status::Parked);
+                vm.seats.wake_from(self, vcpu, Status::Parked);
             }
             return;
         }
@@ -153,11 +190,13 @@ fn earliest(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     }
 }
 
-/// Does what the exit of vCPU `vcpu` asks of the runner. Gives what becomes of the vCPU.
-fn settle(vm: &Vm, vcpu: usize, exit: Result<AxVCpuExitReason, String>) -> Departure {
+/// Does what the exit of vCPU `vcpu`, or why it cannot run, asks of the runner. Gives what becomes of the vCPU.
+#[cold]
+#[inline(never)]
+fn settle<E: Display>(vm: &Vm, vcpu: usize, exit: &Result<AxVCpuExitReason, E>) -> Departure {
     match exit {
         Ok(AxVCpuExitReason::AcknowledgedInterrupt { vector }) => {
-            cpu::handle_acknowledged(u32::try_from(vector).unwrap_or(gic::SPURIOUS));
+            cpu::handle_acknowledged(u32::try_from(*vector).unwrap_or(gic::SPURIOUS));
             vm.vm.departure(vcpu)
         }
         Ok(AxVCpuExitReason::CpuDown { .. }) => Departure::Ends,
@@ -171,8 +210,8 @@ fn settle(vm: &Vm, vcpu: usize, exit: Result<AxVCpuExitReason, String>) -> Depar
             Departure::Ends
         }
         Ok(_) => vm.vm.departure(vcpu),
-        Err(what) => {
-            vm.vm.fail(vcpu, 0, what);
+        Err(why) => {
+            vm.vm.fail(vcpu, 0, format!("the vCPU cannot run: {why}"));
             Departure::Ends
         }
     }

@@ -98,19 +98,14 @@ impl Bench {
 
     fn turn(&self, vcpu: usize, slot: &mut VCpuSlot<Cpu>) {
         self.seats.set_status(vcpu, Status::Running);
-        let departure = match self.vm.departure(vcpu) {
-            Departure::Stays => {
-                let attention = std::sync::atomic::AtomicBool::new(false);
-                let options = RunOptions { shared: false, attention: &attention };
-                match self.vm.run_vcpu(vcpu, slot, options).expect("it can run") {
-                    AxVCpuExitReason::Halt => return self.block(vcpu),
-                    AxVCpuExitReason::CpuDown { .. } => Departure::Ends,
-                    AxVCpuExitReason::SystemDown => self.end(StopReason::PowerOff),
-                    AxVCpuExitReason::SystemReset => self.end(StopReason::Reset),
-                    _ => self.vm.departure(vcpu),
-                }
-            }
-            out @ (Departure::Parks | Departure::Ends) => out,
+        let attention = std::sync::atomic::AtomicBool::new(false);
+        let options = RunOptions { shared: false, attention: &attention };
+        let departure = match self.vm.run_vcpu(vcpu, slot, options).expect("it can run") {
+            AxVCpuExitReason::Halt => return self.block(vcpu),
+            AxVCpuExitReason::CpuDown { .. } => Departure::Ends,
+            AxVCpuExitReason::SystemDown => self.end(StopReason::PowerOff),
+            AxVCpuExitReason::SystemReset => self.end(StopReason::Reset),
+            _ => self.vm.departure(vcpu),
         };
         if departure == Departure::Stays {
             return self.seats.put_back(vcpu);
