@@ -5,6 +5,7 @@ same figures each time: nothing is typed before what is measured is over.
 """
 
 import re
+import threading
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ STEADY = ["-machine", "dtb-randomness=off"]
 OUT = tree.OUT / "bench"
 PROMPT = re.compile(r"axle> ")
 LIMIT_S = 600.0
+# Machines that run at once may have VMs of the same name beside theirs.
+MAKING = threading.Lock()
 
 
 @dataclass
@@ -63,10 +66,11 @@ def guest_named(config: str) -> Guest:
 def make_image(name: str, guests: list[Guest], autostart: bool = True) -> Path:
     """An image with `guests`, which start by themselves unless told otherwise."""
     OUT.mkdir(parents=True, exist_ok=True)
-    words = [str(guest.write()) for guest in guests]
     names = [guest.name for guest in guests] if autostart else []
     raw = OUT / "images" / f"{name}.bin"
-    image.make(bundle.make(tree.DEFAULT_BOARD, words, autostart=names), raw)
+    with MAKING:
+        words = [str(guest.write()) for guest in guests]
+        image.make(bundle.make(tree.DEFAULT_BOARD, words, autostart=names), raw)
     return raw
 
 
