@@ -2,8 +2,12 @@
 
 import re
 import time
+from pathlib import Path
 
-from . import invariants
+from lib.gdbstub import Stub
+from lib.isolation import account, compare
+
+from . import invariants, machines
 from .cases import Case
 from .shell import Refused, Shell, Wrong
 
@@ -15,9 +19,12 @@ STOP_S = 1.0
 class Play:
     """One case being played."""
 
-    def __init__(self, shell: Shell, case: Case, sabotage: bool, victims: list[str]) -> None:
+    def __init__(self, shell: Shell, case: Case, sabotage: bool, victims: list[str], machine: str = "",
+                 stub: Path | None = None) -> None:
         self.shell = shell
         self.victims = victims
+        self.machine = machine
+        self.stub = stub
         self.case = case
         self.sabotage = sabotage
         self.arguments = case.arguments
@@ -343,5 +350,39 @@ def wild(play: Play) -> str:
     return "PASS"
 
 
+def swept(play: Play) -> str:
+    """The guest tells what every encoding does: what the account says, at both boots."""
+    wanted = account.read()
+    cpu, gic = machines.parts(play.machine)
+    play.create()
+    for _ in range(2):
+        play.shell.start(VM)
+        if (verdict := play.ended()) != "PASS":
+            return verdict
+        lines = play.shell.log(VM, 4000)
+        # The log goes back to the boot before.
+        boots = [at for at, line in enumerate(lines) if line.startswith("hostile ")]
+        found = compare.swept(wanted, cpu, gic, lines[boots[-1]:] if boots else [])
+        play.holds("; ".join(found[:20]) or "the account is right", not found)
+    play.figures["encodings"] = compare.counts(wanted, cpu, gic)
+    return "PASS"
+
+
+def controls(play: Play) -> str:
+    """While guests run, the controls of every CPU hold what the account says."""
+    wanted = account.read()
+    cpu, gic = machines.parts(play.machine)
+    play.create()
+    play.shell.start(VM)
+    play.shell.wait("the guest", lambda: any("wedged" in line for line in play.said()), play.case.limit_s)
+    with Stub(play.stub) as stub:
+        cpus = {thread: stub.registers(thread, [control.name for control in wanted.controls]) for thread in stub.threads()}
+    found = [f"CPU {thread}: {text}" for thread, registers in cpus.items()
+             for text in compare.controlled(wanted, cpu, gic, registers)]
+    play.holds("; ".join(found) or "the account is right", not found)
+    play.shell.stop(VM)
+    return "WEDGED"
+
+
 PLAYS = {play.__name__: play for play in [
-    guest, wedged, secret, cycles, refused, dangerous, not_loaded, resets, powers_off, loaded, paused, exhausted, every_step, at_once, wild]}
+    guest, wedged, swept, controls, secret, cycles, refused, dangerous, not_loaded, resets, powers_off, loaded, paused, exhausted, every_step, at_once, wild]}

@@ -4,12 +4,12 @@ import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from lib import qemu
 from lib.case import EVERYWHERE_REFUSED
 from lib.serial import Failed, Serial
 
-from . import invariants, plays
+from . import invariants, machines, plays
 from .cases import Case
 from .shell import Refused, Shell, Wrong
 
@@ -39,8 +39,9 @@ class Result:
 class Arena:
     """A running machine, its shell and its victims."""
 
-    def __init__(self, line: Serial) -> None:
+    def __init__(self, line: Serial, stub: Path | None = None) -> None:
         self.line = line
+        self.stub = stub
         self.shell = Shell(line)
         self.beats: dict[str, invariants.Beat] = {}
         self.baseline: dict = {}
@@ -102,7 +103,7 @@ class Arena:
         """Plays `case` and checks I1 to I5. An invariant that needs the VM is checked by the play."""
         began = time.monotonic()
         result = Result(machine, case.id, case.what, case.verdict, "FAIL", 0.0)
-        play = self.playing = plays.Play(self.shell, case, sabotage, VICTIMS)
+        play = self.playing = plays.Play(self.shell, case, sabotage, VICTIMS, machine, self.stub)
         before = dict(self.beats)
         try:
             result.verdict = plays.PLAYS[case.play](play)
@@ -120,15 +121,6 @@ class Arena:
         return result
 
 
-def machine_of(name: str, image: Path) -> list[str]:
-    """QEMU's command line for a machine called CPU-gicVERSION, with `-counted` behind it one whose time is instructions."""
-    name, counted, _ = name.partition("-counted")
-    cpu, _, gic = name.rpartition("-gic")
-    model = {"a72": "cortex-a72", "n1": "neoverse-n1"}.get(cpu, cpu)
-    time = ["-icount", "shift=0,sleep=off"] if counted else []
-    return qemu.command(image, qemu.Machine(cpu=model, gic=gic, smp="2")) + time
-
-
 def run(machine: str, image: Path, cases: list[Case], log: Path, factor: float, sabotage: bool, tell) -> list[Result]:
     """Plays `cases` on one machine; one that a case has broken is started anew for those after it."""
     results: list[Result] = []
@@ -137,8 +129,10 @@ def run(machine: str, image: Path, cases: list[Case], log: Path, factor: float, 
     while left:
         starts += 1
         path = log if starts == 1 else log.with_name(f"{log.stem}-{starts}{log.suffix}")
-        with Serial(machine_of(machine, image), path, 3600, factor) as line:
-            arena = Arena(line)
+        # The path of a socket has to be short.
+        with TemporaryDirectory() as folder, Serial(machines.command(machine, image, stub := Path(folder) / "gdb"), path,
+                                                    3600, factor) as line:
+            arena = Arena(line, stub)
             case = None
             began = time.monotonic()
             try:

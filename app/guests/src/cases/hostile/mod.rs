@@ -7,6 +7,7 @@ mod attempt;
 mod calls;
 mod exceptions;
 mod expect;
+mod hidden;
 mod identity;
 mod interrupts;
 mod load;
@@ -17,6 +18,7 @@ mod random;
 mod registers;
 mod resets;
 mod space;
+mod sweep;
 mod wild;
 mod words;
 
@@ -83,6 +85,7 @@ static CASES: &[Hostile] = &[
     alone("A22", exceptions::system_errors),
     alone("A23a", identity::registers_agree),
     alone("A23b", identity::not_at_el0),
+    alone("A23c", sweep::everything),
     alone("B24", access::pairs),
     alone("B25", access::write_back),
     alone("B26a", access::vectors),
