@@ -21,14 +21,19 @@ pub(crate) fn ras() -> bool {
     mrs!("ID_AA64PFR0_EL1") >> 28 & 0xf != 0
 }
 
-/// Whether the CPU has the fine-grained trap registers (ID_AA64MMFR0_EL1.FGT).
-pub(crate) fn fine_grained_traps() -> bool {
-    mrs!("ID_AA64MMFR0_EL1") >> 56 & 0xf != 0
+/// How many generations of fine-grained trap registers the CPU has (ID_AA64MMFR0_EL1.FGT).
+pub(crate) fn fine_grained_traps() -> u64 {
+    mrs!("ID_AA64MMFR0_EL1") >> 56 & 0xf
 }
 
-/// Whether the CPU has memory partitioning (ID_AA64PFR0_EL1.MPAM).
+/// Whether the CPU has memory partitioning (ID_AA64PFR0_EL1.MPAM, ID_AA64PFR1_EL1.MPAM_frac).
 pub(crate) fn mpam() -> bool {
-    mrs!("ID_AA64PFR0_EL1") >> 40 & 0xf != 0
+    mrs!("ID_AA64PFR0_EL1") >> 40 & 0xf != 0 || mrs!("ID_AA64PFR1_EL1") >> 16 & 0xf != 0
+}
+
+/// Whether the CPU has the architecture's performance monitors (ID_AA64DFR0_EL1.PMUVer; 0xf: others).
+pub(crate) fn performance_monitors() -> bool {
+    !matches!(mrs!("ID_AA64DFR0_EL1") >> 8 & 0xf, 0 | 0xf)
 }
 
 /// Whether the CPU's interrupts come through the system registers of a GICv3 that the host uses
