@@ -353,6 +353,7 @@ def wild(play: Play) -> str:
 def swept(play: Play) -> str:
     """The guest tells what every encoding does: what the account says, at both boots."""
     wanted = account.read()
+    against = getattr(compare, play.case.values["against"])
     cpu, gic = machines.parts(play.machine)
     play.create()
     for _ in range(2):
@@ -362,7 +363,7 @@ def swept(play: Play) -> str:
         lines = play.shell.log(VM, 4000)
         # The log goes back to the boot before.
         boots = [at for at, line in enumerate(lines) if line.startswith("hostile ")]
-        found = compare.swept(wanted, cpu, gic, lines[boots[-1]:] if boots else [])
+        found = against(wanted, cpu, gic, lines[boots[-1]:] if boots else [])
         play.holds("; ".join(found[:20]) or "the account is right", not found)
     play.figures["encodings"] = compare.counts(wanted, cpu, gic)
     return "PASS"

@@ -44,6 +44,11 @@ class Register:
         found = next((int(flag[1:]) for flag in self.flags if flag.startswith("=")), None)
         return 0 if self.kind == "zero" else found
 
+    @property
+    def is_instruction(self) -> bool:
+        """Whether there is no such thing as a read."""
+        return self.place.partition(".")[0] in ("0", "1")
+
     def access(self, el0: bool) -> tuple[str, str]:
         """What becomes of a read and of a write."""
         only = next((flag for flag in self.flags if flag in ("ro", "wo")), "")
@@ -53,7 +58,7 @@ class Register:
                 return "-", "-"
             only = "ro" if mine == "el0:ro" else only
         # MSR of an immediate, and instructions.
-        if self.place[0] in "01":
+        if self.is_instruction:
             only = "wo"
         done = KINDS[self.kind]
         return "-" if only == "wo" else done, "-" if only == "ro" else done
@@ -115,6 +120,7 @@ class Account:
 
     cpus: dict[str, list[str]]
     groups: list[Group]
+    coprocessors: list[Group]
     controls: list[Control]
     features: list[Feature]
     ids: dict[str, str]
@@ -159,13 +165,13 @@ def field_of(line: re.Match) -> Bits:
 def read() -> Account:
     """The account, checked as far as it can be without a machine."""
     data = tomllib.loads(FILE.read_text())
-    groups = [Group(row["title"], row["kind"], row["how"], [register(row["kind"], line) for line in lines(row["registers"])])
-              for row in data["group"]]
+    groups, coprocessors = ([Group(row["title"], row["kind"], row["how"], [register(row["kind"], line) for line in lines(row["registers"])])
+                             for row in data[name]] for name in ("group", "coprocessor"))
     controls = [Control(row["name"], row["how"], row["if"].split(",") if "if" in row else [],
                         [field_of(line) for line in lines(row["bits"])], row.get("seen", True)) for row in data["control"]]
-    account = Account(data["cpus"], groups, controls, [Feature(**row) for row in data["feature"]], data["id"])
+    account = Account(data["cpus"], groups, coprocessors, controls, [Feature(**row) for row in data["feature"]], data["id"])
     seen: dict[str, str] = {}
-    for line in (line for group in groups for line in group.registers):
+    for line in (line for group in groups + coprocessors for line in group.registers):
         if line.kind not in KINDS or not line.name:
             raise BadAccount(f"{line.place} has no name, or there is no kind {line.kind}")
         for place in line.encodings():

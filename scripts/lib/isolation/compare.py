@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from .account import Account, Control, Feature
 
 SWEPT = re.compile(r"S (?P<level>\d) (?P<place>[\d.]+) (?P<read>\S+) (?P<write>\S+) (?P<value>[0-9a-f]+) (?P<after>[0-9a-f]+)$")
+COPROCESSOR = re.compile(r"C (?P<place>[\d.]+) (?P<read>\S+) (?P<write>\S+) (?P<value>[0-9a-f]+)$")
 PROBED = re.compile(r"U (?P<name>\S+) (?P<how>\S+)$")
 TOTAL = re.compile(r"SWEPT (?P<count>\d+)$")
 # A trapped access: at EL0 a control of EL1's comes first, and FEAT_IDST reports what does not exist so.
 REPORTED = "x18"
+# The same for coprocessors: MCR, MCRR and MRRC of 15, MCR and MRRC of 14.
+REPORTED_32 = ("x03", "x04", "x05", "x0c")
 IDENTIFICATION = re.compile(r"3\.[0-3]\.0\.[0-7]\.[0-7]$")
 FIELD = re.compile(r"(?P<name>\w+)\[(?P<high>\d+):(?P<low>\d+)\]$")
 
@@ -25,6 +28,12 @@ class Expected:
     write: str
     value: int | None
     some: bool
+
+
+def lost(lines: list[str], came: int) -> list[str]:
+    """Whether all that the guest told has come."""
+    totals = [int(match["count"]) for line in lines if (match := TOTAL.match(line))]
+    return [] if totals == [came] else [f"the guest told {totals} lines and {came} came"]
 
 
 def expected(account: Account, cpu: str, gic: str) -> dict[tuple[int, str], Expected]:
@@ -51,10 +60,9 @@ def swept(account: Account, cpu: str, gic: str, lines: list[str]) -> list[str]:
     wanted = expected(account, cpu, gic)
     rows = [match for line in lines if (match := SWEPT.match(line))]
     probes = {match["name"]: match["how"] for line in lines if (match := PROBED.match(line))}
-    totals = [int(match["count"]) for line in lines if (match := TOTAL.match(line))]
-    if totals != [len(rows) + len(probes)]:
-        return [f"the guest told {totals} lines and {len(rows) + len(probes)} came"]
-    found, seen = [], set()
+    if found := lost(lines, len(rows) + len(probes)):
+        return found
+    seen = set()
     for row in rows:
         level, place = int(row["level"]), row["place"]
         got = tuple(refused(level, place, row[way]) for way in ("read", "write"))
@@ -84,6 +92,29 @@ def differences(level: int, place: str, got: tuple, row: re.Match, one: Expected
     if one.kind == "zero" and int(row["after"], 16):
         found.append(f"{place} ({one.name}) keeps {int(row['after'], 16):#x}")
     return found
+
+
+def coprocessors(account: Account, cpu: str, gic: str, lines: list[str]) -> list[str]:
+    """The same for what AArch32 at EL0 has."""
+    wanted = {place: line for group in account.coprocessors for line in group.registers
+              if line.kind != "undefined" and account.has(cpu, gic, line.features) for place in line.encodings()}
+    rows = [match for line in lines if (match := COPROCESSOR.match(line))]
+    if found := lost(lines, len(rows)):
+        return found
+    seen = set()
+    for row in rows:
+        place, got = row["place"], tuple("-" if row[way] in REPORTED_32 else row[way] for way in ("read", "write"))
+        if got == ("-", "-"):
+            continue
+        seen.add(place)
+        line = wanted.get(place)
+        should = line.access(False) if line else ("-", "-")
+        if got != should:
+            found.append(f"{place} is {''.join(got)}, and the account has {''.join(should)}")
+        if line and line.value not in (None, int(row["value"], 16)):
+            found.append(f"{place} ({line.name}) reads {row['value']}")
+    return found + [f"{place} ({line.name}) is undefined, and the account has it" for place, line in wanted.items()
+                    if place not in seen and "some" not in line.flags]
 
 
 def decided(account: Account, cpu: str, feature: Feature, values: dict[str, int], probes: dict[str, str]) -> list[str]:

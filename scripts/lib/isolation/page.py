@@ -34,7 +34,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 def group(one: Group) -> str:
     rows = []
     for line in one.registers:
-        access = next((ACCESS[flag] for flag in line.flags if flag in ACCESS), "" if line.place[0] in "01" else "both")
+        access = next((ACCESS[flag] for flag in line.flags if flag in ACCESS), "" if line.is_instruction else "both")
         el0 = {"el0": "too", "el0:ro": "read"}.get(next((flag for flag in line.flags if flag.startswith("el0")), ""), "")
         where = [*line.features, *(["some"] if "some" in line.flags else [])]
         notes = [line.note, *([f"a new vCPU reads {line.value}"] if line.value and line.kind != "zero" else [])]
@@ -88,6 +88,7 @@ def written(text: str) -> str:
         "features": features(found),
         "registers": "\n".join(map(group, listed)),
         "undefined": "\n".join(group(one) for one in found.groups if one.kind == "undefined"),
+        "coprocessors": "\n".join(map(group, found.coprocessors)),
         "controls": "\n".join(map(control, found.controls)),
         "sums": sums(found),
     }

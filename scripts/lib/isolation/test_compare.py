@@ -16,6 +16,7 @@ ACCOUNT = Account(
     {CPU: ["has"]},
     [made("state", "3.0.1.0.0 A el0:ro", "3.0.2.0.0-1 B if:has =0", "3.0.3.0.0 C if:lacks", "3.0.9.0.0 H some"),
      made("zero", "2.0.0.2.2 D"), made("answered", "3.0.0.4.0 I ro"), made("undefined", "3.0.15.0-15.0-7 X -- T")],
+    [made("state", "15.0.13.0.2 T", "15.1.14 V ro", "14.0.1 W ro some =0")],
     [Control("R", "", [], [Bits(3, 1, "f", 5, [], ""), Bits(4, 4, "g", 1, ["lacks"], ""), Bits(5, 5, "h", None, [], "")])],
     [Feature("shown", "shown", "", [CPU], ["I[3:0]"]), Feature("hid", "hidden", "", [CPU], ["I[7:4]"], ["P"], ["W"])],
     {"I": "3.0.0.4.0"})
@@ -59,6 +60,24 @@ class Swept(unittest.TestCase):
     def test_features_are_as_decided(self):
         for number, text in [(5, "S 1 3.0.0.4.0 t - 11 0"), (5, "S 1 3.0.0.4.0 t - 0 0"), (7, "U P d"), (8, "U W -"), (8, "U W t")]:
             self.assertEqual(len(found(with_line(number, text))), 1, text)
+
+
+class Coprocessors(unittest.TestCase):
+    RIGHT = ["C 15.0.13.0.2 d d 5", "C 15.1.14 d - 7", "C 15.0.9.12.0 x03 x03 0"]
+
+    def found(self, lines: list[str]) -> int:
+        return len(compare.coprocessors(ACCOUNT, CPU, "3", [*lines, f"SWEPT {len(lines)}"]))
+
+    def test_what_the_account_says_is_right(self):
+        self.assertEqual(self.found(self.RIGHT), 0)
+        self.assertEqual(self.found([*self.RIGHT, "C 14.0.1 d - 0"]), 0)
+        self.assertTrue(compare.coprocessors(ACCOUNT, CPU, "3", self.RIGHT))
+
+    def test_what_is_otherwise_is_seen(self):
+        for line in ["C 14.0.1 d - 1", "C 14.0.2 d - 0", "C 15.0.9.13.0 d - 0", "C 15.0.9.13.0 x21 x21 0"]:
+            self.assertEqual(self.found([*self.RIGHT, line]), 1, line)
+        for number, line in [(0, "C 15.0.13.0.2 d - 5"), (1, "C 15.1.14 t - 5"), (1, "C 15.1.14 - x04 0")]:
+            self.assertEqual(self.found([*self.RIGHT[:number], line, *self.RIGHT[number + 1:]]), 1, line)
 
 
 class Controls(unittest.TestCase):

@@ -5,6 +5,7 @@
 mod access;
 mod attempt;
 mod calls;
+mod coprocessors;
 mod exceptions;
 mod expect;
 mod hidden;
@@ -18,6 +19,7 @@ mod random;
 mod registers;
 mod resets;
 mod space;
+mod state;
 mod sweep;
 mod wild;
 mod words;
@@ -68,6 +70,7 @@ static CASES: &[Hostile] = &[
     alone("A7", registers::vectors),
     alone("A8a", registers::thread_registers),
     alone("A8b", registers::authentication_keys),
+    alone("A8c", state::kept),
     alone("A9", registers::memory_tags),
     alone("A10", registers::ordering_regions),
     alone("A11a", registers::higher_levels),
@@ -86,6 +89,7 @@ static CASES: &[Hostile] = &[
     alone("A23a", identity::registers_agree),
     alone("A23b", identity::not_at_el0),
     alone("A23c", sweep::everything),
+    alone("A23e", coprocessors::everything),
     alone("B24", access::pairs),
     alone("B25", access::write_back),
     alone("B26a", access::vectors),

@@ -21,7 +21,7 @@ use core::sync::atomic::AtomicU32;
 /// Encodings for each op0: op1, CRn, CRm and op2.
 const PER_OP0: u32 = 8 * 16 * 16 * 8;
 /// How often an exclusive pair may fail before somebody is to blame.
-const TRIES: usize = 5;
+pub(super) const TRIES: usize = 5;
 
 /// Memory that instructions may be given the address of.
 #[repr(C, align(4096))]
@@ -33,7 +33,7 @@ static WATCHED: AtomicU32 = AtomicU32::new(0);
 
 /// How one access ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
+pub(super) enum How {
     Undefined,
     Direct,
     Trapped,
@@ -176,11 +176,11 @@ fn refused(end: &End) -> How {
     if end.class() == class::UNKNOWN { How::Undefined } else { How::Other(end.class()) }
 }
 
-/// SCTLR_EL1.{UMA, DZE, UCT, UCI}, CNTKCTL_EL1.{EL0PCTEN, EL0VCTEN, EL0VTEN, EL0PTEN}.
-fn open_to_el0() -> Outcome {
+/// SCTLR_EL1.{CP15BEN, UMA, DZE, UCT, UCI}, CNTKCTL_EL1.{EL0PCTEN, EL0VCTEN, EL0VTEN, EL0PTEN}.
+pub(super) fn open_to_el0() -> Outcome {
     const SCTLR_EL1: Reg = Reg(3, 0, 1, 0, 0);
     let sctlr = read("SCTLR_EL1", SCTLR_EL1)?;
-    write("SCTLR_EL1", SCTLR_EL1, sctlr | 1 << 9 | 1 << 14 | 1 << 15 | 1 << 26)?;
+    write("SCTLR_EL1", SCTLR_EL1, sctlr | 1 << 5 | 1 << 9 | 1 << 14 | 1 << 15 | 1 << 26)?;
     CNTKCTL_EL1::write(0x303);
     Ok(())
 }
