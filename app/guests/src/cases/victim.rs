@@ -5,6 +5,7 @@
 //! 1 ms, 3 ms, 10 ms and 100 ms after their deadline, and later; `max_us` is since the last line.
 
 use super::Completion;
+use super::hostile::state::Controls;
 use super::leak::contents::Contents;
 use crate::board::Board;
 use crate::report::{Outcome, fail};
@@ -94,6 +95,7 @@ impl Watched {
 pub(super) fn run(board: &Board) -> Outcome {
     let Some(mut watched) = Watched::new(board) else { return fail("too little memory") };
     let contents = Contents::load(board.argument("pattern").unwrap_or("victim"));
+    let controls = Controls::now();
     let mut late = Lateness { counts: [0; LIMITS_US.len() + 1], max_us: 0 };
     let mut bad = 0;
     gic::enable(timer::INTID);
@@ -105,7 +107,7 @@ pub(super) fn run(board: &Board) -> Outcome {
         cpu::sleep_until(|| FIRED.load(Relaxed));
         late.note(TAKEN_AT.load(Relaxed).saturating_sub(deadline));
         watched.read_on();
-        if let Err(failure) = contents.verify() {
+        if let Err(failure) = contents.verify().and_then(|()| controls.verify()) {
             bad += 1;
             println!("VICTIM beat={beat}: {failure}");
         }

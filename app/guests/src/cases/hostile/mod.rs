@@ -19,7 +19,7 @@ mod random;
 mod registers;
 mod resets;
 mod space;
-mod state;
+pub(super) mod state;
 mod sweep;
 mod wild;
 mod words;
