@@ -370,16 +370,17 @@ def swept(play: Play) -> str:
 
 
 def controls(play: Play) -> str:
-    """While guests run, the controls of every CPU hold what the account says."""
+    """While guests run, the controls of every CPU hold what the account says, and it has the features that are told of it."""
     wanted = account.read()
     cpu, gic = machines.parts(play.machine)
     play.create()
     play.shell.start(VM)
     play.shell.wait("the guest", lambda: any("wedged" in line for line in play.said()), play.case.limit_s)
     with Stub(play.stub) as stub:
-        cpus = {thread: stub.registers(thread, [control.name for control in wanted.controls]) for thread in stub.threads()}
+        names = [control.name for control in wanted.controls] + list(wanted.ids)
+        cpus = {thread: stub.registers(thread, names) for thread in stub.threads()}
     found = [f"CPU {thread}: {text}" for thread, registers in cpus.items()
-             for text in compare.controlled(wanted, cpu, gic, registers)]
+             for text in compare.controlled(wanted, cpu, gic, registers) + compare.owned(wanted, cpu, registers)]
     play.holds("; ".join(found) or "the account is right", not found)
     play.shell.stop(VM)
     return "WEDGED"

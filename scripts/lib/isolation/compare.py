@@ -123,7 +123,7 @@ def decided(account: Account, cpu: str, feature: Feature, values: dict[str, int]
     has = cpu in feature.on
     for place in feature.id:
         field = FIELD.match(place)
-        value = values.get(account.ids[field["name"]], 0) >> int(field["low"]) & (2 << int(field["high"]) - int(field["low"])) - 1
+        value = part_of(values.get(account.ids[field["name"]], 0), field)
         shown = feature.guest != "hidden" and has
         if (value != 0) != shown:
             found.append(f"{feature.name}: {place} reads {value}, and the feature is {feature.guest}")
@@ -145,6 +145,23 @@ def controlled(account: Account, cpu: str, gic: str, registers: dict[str, int]) 
         else:
             found.append(f"{control.name} cannot be read")
     return found
+
+
+def owned(account: Account, cpu: str, registers: dict[str, int]) -> list[str]:
+    """Whether the CPU has the features that the account gives it, by what it says of itself to the host."""
+    found = []
+    for feature in account.features:
+        fields = [field for place in feature.id if (field := FIELD.match(place))["name"] in registers]
+        has = any(part_of(registers[field["name"]], field) for field in fields)
+        if fields and (has and cpu not in feature.on or cpu in feature.on and not has and len(fields) == len(feature.id)):
+            found.append(f"{feature.name}: the CPU has it: {has}, and the account says otherwise")
+    return found
+
+
+def part_of(value: int, field: re.Match) -> int:
+    """A field of an identification register."""
+    high, low = int(field["high"]), int(field["low"])
+    return value >> low & (2 << high - low) - 1
 
 
 def wrong_bits(account: Account, cpu: str, gic: str, control: Control, value: int) -> list[str]:

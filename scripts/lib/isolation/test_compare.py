@@ -88,6 +88,9 @@ class Controls(unittest.TestCase):
         self.assertEqual([self.wrong(value) for value in (0b1010, 0b101010, 0b11010)], [0, 0, 0])
         self.assertEqual([self.wrong(value) for value in (0b1000, 0b1011, 0b1001010)], [1, 1, 1])
 
+    def test_a_feature_that_a_cpu_has_or_lacks_otherwise_is_seen(self):
+        self.assertEqual([len(compare.owned(ACCOUNT, CPU, {"I": value})) for value in (0x11, 0x10, 0x01, 0x00)], [0, 1, 1, 2])
+
     def test_a_control_that_is_not_there_is_seen(self):
         self.assertEqual(len(compare.controlled(ACCOUNT, CPU, "3", {})), 1)
 
