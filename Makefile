@@ -43,7 +43,7 @@ bench-linux: setup build ## the same for Linux up to its first process (two minu
 check: setup ## format, clippy, docs, arrows between crates, the lists of unsafe code and panics
 	@scripts/check
 
-fmt: setup ## format the sources, list the files with unsafe code
+fmt: setup ## format the sources, write docs/unsafe.md and the tables of docs/isolation.md
 	@scripts/check --fix-format
 
 clean: ## remove target/; downloads in the cache stay

@@ -12,7 +12,8 @@ LINE = re.compile(r"(?P<place>\S+) (?P<words>.*?)(?: -- (?P<note>.*))?$")
 FLAG = re.compile(r"ro|wo|rw|some|el0(?::ro)?|if:\S+|=\d+")
 
 # How a guest finds what it reads and writes: d for what the hardware does, t for what traps and is answered, - for undefined.
-KINDS = {"state": "d", "pstate": "d", "virtual": "d", "constant": "d", "contained": "d", "answered": "t", "zero": "t", "undefined": "-"}
+KINDS = {"state": "d", "pstate": "d", "virtual": "d", "constant": "d", "contained": "d", "answered": "t", "zero": "t",
+         "undefined": "-"}
 
 
 class BadAccount(Exception):
@@ -153,6 +154,11 @@ def register(kind: str, line: re.Match) -> Register:
     return Register(line["place"], name, kind, flags, line["note"] or "")
 
 
+def group(row: dict) -> Group:
+    kind = row["kind"]
+    return Group(row["title"], kind, row["how"], [register(kind, line) for line in lines(row["registers"])])
+
+
 def field_of(line: re.Match) -> Bits:
     high, _, low = line["place"].partition(":")
     *words, last = line["words"].split()
@@ -165,8 +171,7 @@ def field_of(line: re.Match) -> Bits:
 def read() -> Account:
     """The account, checked as far as it can be without a machine."""
     data = tomllib.loads(FILE.read_text())
-    groups, coprocessors = ([Group(row["title"], row["kind"], row["how"], [register(row["kind"], line) for line in lines(row["registers"])])
-                             for row in data[name]] for name in ("group", "coprocessor"))
+    groups, coprocessors = ([group(row) for row in data[name]] for name in ("group", "coprocessor"))
     controls = [Control(row["name"], row["how"], row["if"].split(",") if "if" in row else [],
                         [field_of(line) for line in lines(row["bits"])], row.get("seen", True)) for row in data["control"]]
     account = Account(data["cpus"], groups, coprocessors, controls, [Feature(**row) for row in data["feature"]], data["id"])
