@@ -190,7 +190,7 @@ impl Program {
         let own = |view: View| value >> 30 == view as u64 + OWN_GIB;
         if value >> 30 == OWN_GIB || View::ALL.into_iter().any(own) {
             let scratch = self.scratch & 0x3fff_ffff;
-            return value >> 30 << 30 | scratch + (value & 0xf_ffff);
+            return (value >> 30 << 30) | (scratch + (value & 0xf_ffff));
         }
         value
     }
