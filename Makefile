@@ -37,8 +37,8 @@ fuzz: setup ## looks for inputs that do harm             FUZZ="600 gicv3" is how
 bench: setup build ## what exits, the image, memory and starting cost; fails beyond a budget   BENCH="rows"
 	@scripts/bench $(BENCH)
 
-bench-linux: setup build ## the same for Linux up to its first process (two minutes)
-	@scripts/bench linux
+bench-linux: setup build ## the same for Linux: its boot, and programs in it (five minutes)
+	@scripts/bench linux loads
 
 check: setup ## format, clippy, docs, arrows between crates, the lists of unsafe code and panics
 	@scripts/check

@@ -12,6 +12,14 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def verdict(value: float, limit: float) -> str:
+    """Whether `value` is within `limit`, in words."""
+    if value <= limit:
+        return "ok"
+    percent = 100 * (value / limit - 1)
+    return f"over by {percent:.1f} %" if percent < 10 else f"over by {percent:.0f} %"
+
+
 ROW_HEAD = ["instructions", "native", "floor", "best peer", "budget", "minimum", "median", "mean", "maximum", "verdict"]
 
 
@@ -30,9 +38,26 @@ def linux(result: dict, budgets: dict) -> str:
     head = ["instructions", "native", "in a VM", "of it hypervisor", "ratio", "share", "budget", ""]
     keys = ["native", "axle", "hypervisor", "ratio", "share", "budget", "verdict"]
     lines = [[budgets[name]["text"], *(str(row[key]) for key in keys)] for name, row in result.items()]
-    exits = [f"* {name}, {sum(row['exits'].values())} exits: " + ", ".join(f"{n} {what}" for what, n in list(row["exits"].items())[:7])
-             for name, row in result.items()]
-    return markdown(head, lines) + "\n" + "\n".join(exits) + "\n"
+    return markdown(head, lines) + "\n" + "".join(f"* {line}\n" for line in exits(result))
+
+
+def exits(result: dict) -> list[str]:
+    """What led to the hypervisor in each run of a Linux, the most frequent reasons."""
+    return [f"{name}, {sum(row['exits'].values())} exits: " + ", ".join(f"{n} {what}" for what, n in list(row["exits"].items())[:7])
+            for name, row in result.items()]
+
+
+LOAD_HEAD = ["instructions", "native", "in a VM", "of it hypervisor", "ratio", "least", "most", "share"]
+
+
+def load_lines(result: dict, budgets: dict) -> list[list[str]]:
+    """Programs in Linux as they are shown under LOAD_HEAD."""
+    keys = ["native", "axle", "hypervisor", "ratio", "least", "most", "share"]
+    return [[budgets[name]["text"], *(str(row[key]) for key in keys)] for name, row in result.items()]
+
+
+def loads(result: dict, budgets: dict) -> str:
+    return markdown(LOAD_HEAD, load_lines(result, budgets)) + "\n" + "".join(f"* {line}\n" for line in exits(result))
 
 
 PLACES = {"main": "`main`", "entry": "a small guest's first instruction", "prompt": "the prompt"}
@@ -71,7 +96,7 @@ def account(result: list, _: dict) -> str:
     return markdown(ACCOUNT_HEAD, [exit_line(exit) for exit in result]) + "\n" + "\n".join(map(parts, result)) + "\n"
 
 
-TABLES = {"rows": rows, "account": account, "linux": linux, "footprint": footprint}
+TABLES = {"rows": rows, "account": account, "linux": linux, "loads": loads, "footprint": footprint}
 
 
 def write(result: dict, budgets: dict) -> None:

@@ -82,7 +82,7 @@ def boots() -> dict[str, dict[str, int]]:
         watch[1] += f",uart={UART:#x},said=axle> "
         log = counted.under_axle(guest, raw, 1, memory, trace=watch, trimmed=trimmed).log
         text = log.read_text(errors="replace")
-        first = {passage.address: passage.total for passage in reversed(marks.passages(text))}
+        first = {passage.address: passage.total for passage in reversed(marks.passages(text.splitlines()))}
         said = marks.SAID.search(text)
         if not said or not {start, entry} <= first.keys():
             tree.die(f"the boot with {name} was not seen whole; the console is in {tree.shown(counted.OUT)}.")

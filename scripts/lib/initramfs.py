@@ -9,6 +9,7 @@ no root and the same busybox always gives the same bytes.
 import gzip
 import lzma
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -49,14 +50,19 @@ def applets(busybox: bytes) -> list[str]:
     return [name.decode() for name in busybox[start:end].split(b"\0")]
 
 
-def program(source: Path) -> bytes:
-    """The one file of assembly `source` as a static program of arm64 Linux."""
+def program(source: Path, *words: str) -> bytes:
+    """The one file of assembly `source` as a static program of arm64 Linux; `words` are more for the linker."""
     with tempfile.TemporaryDirectory() as folder:
         plain, linked = Path(folder) / "plain.o", Path(folder) / "program"
         assemble = ["llvm-mc", "-filetype=obj", "-triple=aarch64", "-o", plain, source]
         subprocess.run(assemble, check=True)
-        subprocess.run(["ld.lld", "--strip-all", "-z", "noseparate-code", "-o", linked, plain], check=True)
+        subprocess.run(["ld.lld", "--strip-all", "-z", "noseparate-code", *words, "-o", linked, plain], check=True)
         return linked.read_bytes()
+
+
+def entry(elf: bytes) -> int:
+    """The address of a 64-bit program's first instruction: e_entry."""
+    return struct.unpack_from("<Q", elf, 24)[0]
 
 
 class Newc:

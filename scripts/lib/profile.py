@@ -34,16 +34,14 @@ def functions(elf: Path) -> list[tuple[int, str]]:
 def profile(what: str) -> tuple[Path, str]:
     """Runs it; gives the ELF file and QEMU's log."""
     if what == "linux":
-        plain = counted.guest_named(linuxboot.CONFIG)
-        program, disk = linuxboot.overlay(plain.ramdisk)
-        guest = replace(plain, name="profile", cpus=1, ramdisk=disk, cmdline=f"{plain.cmdline} quiet")
+        guest, first = linuxboot.prepared("profile", ["quiet"])
     else:
         guest = replace(counted.guest_named("hello-aarch64"), name="profile")
     raw = counted.make_image(guest.name, [guest])
     elf = raw.with_suffix(".elf")
     head, last, enter = image.symbols(elf, ["_head", "_end", "axle_enter_guest"])
     if what == "linux":
-        start, (end,), low, high = linuxboot.KERNEL, image.symbols(program, ["_start"]), head, last
+        start, end, low, high = linuxboot.KERNEL, first, head, last
     else:
         start, end, low, high = 0, enter, 0, (1 << 64) - 1
     plugin = counted.built(SOURCE)
