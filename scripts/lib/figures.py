@@ -63,17 +63,33 @@ def loads(result: dict, budgets: dict) -> str:
 PLACES = {"main": "`main`", "entry": "a small guest's first instruction", "prompt": "the prompt"}
 
 
-def footprint(result: dict, budgets: dict) -> str:
-    lines = [["image without VMs", f"{budgets['image_bytes'] >> 10} KiB", f"{result['image_bytes'] >> 10} KiB"]]
-    lines += [[f"host memory beside its RAM: {name}", f"{budgets['vm_bytes'] >> 10} KiB", f"{value >> 10} KiB"]
-              for name, value in result["vm_bytes"].items()]
-    lines += [[f"start to prompt, {machine}", f"{budgets['prompt_s']} s", f"{value} s"] for machine, value in result["prompt_s"].items()]
-    lines.append(["`make run` to prompt", f"{budgets['make_run_s']} s", f"{result['make_run_s']} s"])
+FOOTPRINT_HEAD = ["what", "limit", "measured", "unit", "verdict"]
+MEGA = 1_000_000
+
+
+def footprint_lines(result: dict, budgets: dict) -> list[list[str]]:
+    """Sizes and starting times as they are shown under FOOTPRINT_HEAD."""
+    lines = []
+
+    def add(text: str, value: float, limit: float | None, unit: str) -> None:
+        words = (f"{limit:g}", verdict(value, limit)) if limit is not None else ("", "")
+        lines.append([text, words[0], f"{value:.4g}" if value < 1000 else f"{value:.0f}", unit, words[1]])
+
+    add("image without VMs", result["image_bytes"] / 1024, budgets["image_bytes"] / 1024, "KiB")
+    for name, value in result["vm_bytes"].items():
+        add(f"host memory beside its RAM: {name}", value / 1024, budgets["vm_bytes"] / 1024, "KiB")
+    for machine, value in result["prompt_s"].items():
+        add(f"start to prompt, {machine}", value, budgets["prompt_s"], "s")
+    add("`make run` to prompt", result["make_run_s"], budgets["make_run_s"], "s")
     for name, value in result["boot"].items():
         for to, place in PLACES.items():
             limit = budgets["boot"][name].get(to)
-            lines.append([f"reset to {place}, {name}", f"{limit / 1e6:.1f} M" if limit else "", f"{value[to] / 1e6:.1f} M instructions"])
-    return markdown(["what", "limit", "measured"], lines)
+            add(f"reset to {place}, {name}", value[to] / MEGA, limit / MEGA if limit else None, "M instructions")
+    return lines
+
+
+def footprint(result: dict, budgets: dict) -> str:
+    return markdown(FOOTPRINT_HEAD, footprint_lines(result, budgets))
 
 
 ACCOUNT_HEAD = ["exit", "instructions", "registers read", "written", "barriers", "TLB", "locks", "device accesses", "loads and stores"]

@@ -1,8 +1,10 @@
 """What is counted while Linux runs is told apart and not taken for something else. Run by `scripts/check runner`."""
 
+import tomllib
 import unittest
+from pathlib import Path
 
-from lib import linuxboot, loads, marks, syndrome
+from lib import figures, linuxboot, loads, marks, syndrome
 from lib.linuxrun import Side
 from lib.marks import Passage
 
@@ -71,6 +73,23 @@ class Loads(unittest.TestCase):
         lines = loads.script(self.LOADS).splitlines()
         at = lines.index("early")
         self.assertEqual(lines[at + 1:at + 5], ["mark", "{ x; } >/tmp/said 2>&1", "status=$?", "mark"])
+
+
+class Footprint(unittest.TestCase):
+    BUDGETS = tomllib.loads(Path(figures.__file__).with_name("budgets.toml").read_text())["footprint"]
+
+    def test_a_boot_beyond_its_budget_is_told(self):
+        for name, limits in self.BUDGETS["boot"].items():
+            for entry, word in (1, "ok"), (limits.get("entry", 0) * 2, "over by 100 %" if limits else ""):
+                boot = {"main": 1, "entry": entry, "prompt": 1}
+                found = {"image_bytes": 1, "vm_bytes": {}, "prompt_s": {}, "make_run_s": 1, "boot": {name: boot}}
+                line = figures.footprint_lines(found, self.BUDGETS)[-2]
+                self.assertEqual(line[-1], word if limits else "", line)
+
+    def test_a_figure_without_a_limit_has_no_verdict(self):
+        found = {"image_bytes": 1, "vm_bytes": {}, "prompt_s": {}, "make_run_s": 1, "boot": {}}
+        found["boot"] = {name: {"main": 10**12, "entry": 1, "prompt": 10**12} for name in self.BUDGETS["boot"]}
+        self.assertEqual({line[-1] for line in figures.footprint_lines(found, self.BUDGETS)}, {"ok", ""})
 
 
 if __name__ == "__main__":
