@@ -269,6 +269,10 @@ impl Bench {
         self.machine.kicks[vcpu].swap(0, Relaxed)
     }
 
+    pub(super) fn forget_kicks(&self) {
+        self.machine.kicks.iter().for_each(|kicks| kicks.store(0, Relaxed));
+    }
+
     /// How often list registers were read and written since the last time.
     pub(super) fn touched(&self) -> usize {
         self.machine.touched.swap(0, Relaxed)
