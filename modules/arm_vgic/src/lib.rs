@@ -15,6 +15,7 @@ extern crate alloc;
 
 mod bank;
 mod bits;
+mod doorbell;
 mod gicd;
 mod gicr;
 mod gicv2;
@@ -35,6 +36,7 @@ mod vgic;
 #[cfg(test)]
 mod tests;
 
+pub use doorbell::Doorbell;
 pub use gicd::DISTRIBUTOR_WINDOW;
 pub use gicr::REDISTRIBUTOR_STRIDE;
 pub use gicv2::GICV2_DISTRIBUTOR_WINDOW;
@@ -42,4 +44,4 @@ pub use lr::{from_gich, to_gich};
 pub use port::{Kick, ListRegisters};
 pub use sgi::affinity;
 pub use timer::TIMER_PPI;
-pub use vgic::{Doorbell, Vgic, VgicConfig, VgicError};
+pub use vgic::{Vgic, VgicConfig, VgicError};

@@ -1,21 +1,22 @@
-//! The virtual GIC of a VM: its lock, its doorbells, and what the rest of the hypervisor does with it.
+//! The virtual GIC of a VM: its lock, and what the rest of the hypervisor does with it.
 
 use alloc::{boxed::Box, sync::Arc};
-use core::{fmt, sync::atomic::Ordering};
+use core::fmt;
 
 use axdevice::{Device, InterruptLine};
 
 use crate::{
     Kick, ListRegisters,
     bits::{low, ones, vcpu_bit},
+    doorbell::{ATTEND, Doorbell},
     gicd::{self, Distributor},
     gicr::Redistributors,
     gicv2::{self, Gicv2Distributor},
     outbox::Outbox,
     registers::BitRegister,
-    sgi::{self, Sgi, all_of},
+    sgi::{Sgi, all_of},
     state::{Architecture, MAX_LIST_REGISTERS, State},
-    sync::{AtomicU32, AtomicU64, SpinNoIrq},
+    sync::SpinNoIrq,
     timer::TIMER_PPI,
 };
 
@@ -55,62 +56,6 @@ impl fmt::Display for VgicError {
 }
 
 impl core::error::Error for VgicError {}
-
-/// What the exit path of one vCPU reads without the lock. On cache lines of its own, because other CPUs write it.
-#[repr(align(128))]
-pub struct Doorbell {
-    /// [`ATTEND`], and the SGIs 0 to 15 that were sent to the vCPU and that the state does not know yet, one bit each.
-    calls: AtomicU32,
-    timer_lr: AtomicU64,
-    /// What the vCPU writes to ICC_SGI1R_EL1 to send itself SGI 0.
-    to_self: u64,
-}
-
-/// The state has something for the vCPU.
-const ATTEND: u32 = 1 << 31;
-
-impl Doorbell {
-    fn new(vcpu: usize, architecture: Architecture) -> Self {
-        Self {
-            calls: AtomicU32::new(ATTEND),
-            timer_lr: AtomicU64::new(0),
-            to_self: match architecture {
-                // It has no such register.
-                Architecture::V2 => u64::MAX,
-                Architecture::V3 => sgi::to_self(vcpu),
-            },
-        }
-    }
-
-    /// Stops ringing, and gives why it rang. Before the lock is taken: what changes after this rings anew.
-    fn answer(&self) -> u32 {
-        self.calls.swap(0, Ordering::AcqRel)
-    }
-
-    /// Takes the SGIs that the state does not know, and goes on ringing.
-    fn take_sgis(&self) -> u32 {
-        match self.calls.load(Ordering::Acquire) & !ATTEND {
-            0 => 0,
-            sgis => self.calls.fetch_and(!sgis, Ordering::AcqRel) & sgis,
-        }
-    }
-
-    /// Whether [`Vgic::flush`] has anything to do for the vCPU. One load.
-    ///
-    /// Who publishes that the vCPU is about to run, for [`Kick`] to see, does so first and puts a sequentially
-    /// consistent fence between: either the kick finds it running or this finds the change.
-    #[inline(always)]
-    pub fn has_rung(&self) -> bool {
-        self.calls.load(Ordering::Relaxed) != 0
-    }
-
-    /// What to write to list register 0 when the physical timer interrupt of the vCPU was acknowledged; 0 when it must
-    /// not be delivered. One load.
-    #[inline(always)]
-    pub fn timer_lr(&self) -> u64 {
-        self.timer_lr.load(Ordering::Relaxed)
-    }
-}
 
 /// The virtual GIC of one VM.
 ///
@@ -212,8 +157,7 @@ impl<L: ListRegisters> Vgic<L> {
         drop(state);
         drop(old);
         for doorbell in &self.doorbells {
-            doorbell.timer_lr.store(0, Ordering::Relaxed);
-            doorbell.calls.store(ATTEND, Ordering::Release);
+            doorbell.reset();
         }
     }
 
@@ -261,7 +205,7 @@ impl<L: ListRegisters> Vgic<L> {
     /// had before. False if the write means something else; nothing is done then.
     #[inline(always)]
     pub fn send_to_self(&self, from: usize, doorbell: &Doorbell, icc_sgi1r: u64) -> bool {
-        doorbell.to_self == icc_sgi1r & !sgi::INTID
+        doorbell.is_to_self(icc_sgi1r)
             && self.state.lock().pend_listed(from, low(icc_sgi1r >> 24), &self.lrs)
     }
 
@@ -276,7 +220,7 @@ impl<L: ListRegisters> Vgic<L> {
             let Some(doorbell) = self.doorbells.get(vcpu) else { return };
             let sgi = 1 << intid;
             // If it was sent before and is not seen yet, whoever sent it kicks.
-            if doorbell.calls.fetch_or(sgi, Ordering::AcqRel) & sgi == 0 && vcpu != from {
+            if !doorbell.call(sgi) && vcpu != from {
                 self.kick.kick(vcpu);
             }
         }
@@ -485,7 +429,7 @@ impl<L: ListRegisters> Vgic<L> {
     fn publish_timers(&self, state: &State, vcpus: u64) {
         for vcpu in ones(vcpus) {
             if let Some(doorbell) = self.doorbells.get(vcpu as usize) {
-                doorbell.timer_lr.store(state.timer_lr(vcpu as usize), Ordering::Relaxed);
+                doorbell.set_timer_lr(state.timer_lr(vcpu as usize));
             }
         }
     }
@@ -494,7 +438,7 @@ impl<L: ListRegisters> Vgic<L> {
     fn announce(&self, out: &Outbox, initiator: usize) {
         for vcpu in ones(out.attend) {
             if let Some(doorbell) = self.doorbells.get(vcpu as usize) {
-                doorbell.calls.fetch_or(ATTEND, Ordering::AcqRel);
+                doorbell.ring();
             }
         }
         let others = out.kick & !vcpu_bit(initiator);
