@@ -1,27 +1,27 @@
-//! One virtual machine: what it is made of, and its steps from creation to deletion.
+//! One virtual machine: what it is made of, and what can be asked of it.
 
-use alloc::format;
-use alloc::string::String;
+mod life;
+mod power;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use arm_vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig};
+use arm_vcpu::{Aarch64VCpu, Aarch64VCpuCreateConfig};
 use axaddrspace::GuestPhysAddr;
 use axdevice::{ByteSink, Clock};
-use axerrno::{AxError, AxResult};
 use axvcpu::AxVCpu;
 use axvmconfig::{AxVMCrateConfig, ChannelConfig};
 
 use crate::boot::{self, Images};
 use crate::channel::Channels;
-use crate::lifecycle::{Event, State, StopReason};
+use crate::lifecycle::State;
 use crate::machine::Machine;
 use crate::mpidr::mpidr_of;
 use crate::psci::PowerState;
 use crate::record::{Record, Recorded};
 use crate::stats::{ExitCounts, ExitKind};
-use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, SpinNoIrq, SpinNoIrqGuard};
+use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, SpinNoIrq};
 use crate::timer::PhysicalTimer;
 use crate::vcpu::LoadedWith;
 use crate::vmid::Vmid;
@@ -263,178 +263,6 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         self.machine.models.uarts.first().map_or(0, |uart| uart.receive(bytes))
     }
 
-    /// Loads its images, resets its devices and starts its boot vCPU.
-    ///
-    /// # Errors
-    /// `NoHardware`; `State` unless it is created or stopped; what loading gives, after which it is failed.
-    pub fn boot(&self, why: Boot) -> Result<(), AxVMError> {
-        if !A::has_hardware_support() {
-            return Err(AxVMError::NoHardware);
-        }
-        let is_first = self.state() == State::Created;
-        self.step(match why {
-            Boot::Operator => Event::Boot,
-            Boot::AfterReset => Event::BootAgain,
-        })?;
-        // `Starting` is ours alone: nobody else boots, stops or deletes it meanwhile.
-        if !is_first {
-            // What the run before left in caches must not fall over what is written now.
-            self.machine.space.publish();
-        }
-        let loaded = self.load();
-        let event = match &loaded {
-            Ok(()) => Event::Loaded,
-            Err(error) => Event::NotLoaded(format!("{error}")),
-        };
-        self.step(event)?;
-        loaded?;
-        self.ports.vcpus.start(0);
-        Ok(())
-    }
-
-    /// Everything of a start but letting the boot vCPU go.
-    fn load(&self) -> Result<(), AxVMError> {
-        let start = boot::load(&self.machine, &self.config, &self.images, &self.ports.devices)?;
-        self.machine.bus.reset();
-        for seat in &self.vcpus {
-            seat.leave.store(false, Ordering::Relaxed);
-            seat.timer.reset();
-            seat.exits.reset();
-        }
-        self.machine.clock.start();
-        self.set_up_vcpu(0, start.entry, start.device_tree.as_usize() as u64)
-            .map_err(AxVMError::Vcpu)?;
-        self.claim_off_vcpu(0);
-        Ok(())
-    }
-
-    /// Makes every vCPU leave the guest for good. It is stopped once [`state`](Self::state) says so.
-    ///
-    /// # Errors
-    /// `State` if it does not run.
-    pub fn shutdown(&self, reason: StopReason) -> Result<(), AxVMError> {
-        let mut life = self.life.lock();
-        *life = life.after(Event::Stop(reason))?;
-        self.call_out(life);
-        // A kick leaves what is parked where it is; these have to learn that they end.
-        for vcpu in 0..self.vcpus.len() {
-            self.ports.vcpus.unpark(vcpu);
-        }
-        Ok(())
-    }
-
-    /// Makes every vCPU leave the guest, to go on later. It is paused once [`state`](Self::state) says so.
-    ///
-    /// # Errors
-    /// `State` if it does not run.
-    pub fn pause(&self) -> Result<(), AxVMError> {
-        let mut life = self.life.lock();
-        *life = life.after(Event::Pause)?;
-        self.paused_at.store(A::counter(), Ordering::Relaxed);
-        self.call_out(life);
-        Ok(())
-    }
-
-    /// Lets every vCPU go on, at the guest time at which it paused.
-    ///
-    /// # Errors
-    /// `State` if it is not paused.
-    pub fn resume(&self) -> Result<(), AxVMError> {
-        let mut life = self.life.lock();
-        let next = life.after(Event::Resume)?;
-        let stood = A::counter().wrapping_sub(self.paused_at.load(Ordering::Relaxed));
-        let offset = self.machine.clock.set_back(stood);
-        for seat in &self.vcpus {
-            // Only one that is off may be refused, and it gets its offset when it starts.
-            let _ = seat.vcpu.with_arch(|arch| arch.set_counter_offset(offset));
-            seat.parked.store(false, Ordering::Relaxed);
-            seat.leave.store(false, Ordering::Release);
-        }
-        *life = next;
-        drop(life);
-        for vcpu in 0..self.vcpus.len() {
-            self.ports.vcpus.unpark(vcpu);
-        }
-        Ok(())
-    }
-
-    /// Takes it out of reach for good.
-    ///
-    /// # Errors
-    /// `State` unless it is created or stopped.
-    pub fn retire(&self) -> Result<(), AxVMError> {
-        self.step(Event::Delete)
-    }
-
-    fn step(&self, event: Event) -> Result<(), AxVMError> {
-        let mut life = self.life.lock();
-        *life = life.after(event)?;
-        Ok(())
-    }
-
-    /// Asks every vCPU to leave the guest: all of them before anybody can start or resume the VM again,
-    /// so that nothing of this reaches the run that follows. A late kick does no harm.
-    fn call_out(&self, life: SpinNoIrqGuard<'_, State>) {
-        for seat in &self.vcpus {
-            seat.leave.store(true, Ordering::SeqCst);
-        }
-        drop(life);
-        for vcpu in 0..self.vcpus.len() {
-            self.ports.vcpus.kick(vcpu);
-        }
-    }
-
-    /// The physical counter value at which vCPU `vcpu` last came back from the guest, without what the host did since.
-    pub fn left_at(&self, vcpu: usize) -> u64 {
-        self.vcpus.get(vcpu).map_or(0, |seat| seat.left_at.load(Ordering::Relaxed))
-    }
-
-    /// What is to become of a vCPU that was made to leave the guest.
-    pub fn departure(&self, vcpu: usize) -> Departure {
-        if !self.must_leave(vcpu) {
-            return Departure::Stays;
-        }
-        match *self.life.lock() {
-            State::Pausing | State::Paused => Departure::Parks,
-            State::Created
-            | State::Starting
-            | State::Running
-            | State::Stopping(_)
-            | State::Stopped(_)
-            | State::Deleted => Departure::Ends,
-        }
-    }
-
-    /// Notes that a vCPU is out of the guest and evicted from its CPU, to go on later. Once every one
-    /// that is on has come to this, the VM is paused.
-    pub fn vcpu_parked(&self, vcpu: usize) {
-        let mut life = self.life.lock();
-        if let Some(seat) = self.vcpus.get(vcpu) {
-            seat.parked.store(true, Ordering::Relaxed);
-        }
-        self.pause_if_all_parked(&mut life);
-    }
-
-    fn pause_if_all_parked(&self, life: &mut State) {
-        let parked = self.vcpus.iter().filter(|seat| seat.parked.load(Ordering::Relaxed)).count();
-        if parked == self.vcpus_on.load(Ordering::Acquire)
-            && let Ok(next) = life.after(Event::AllParked)
-        {
-            *life = next;
-        }
-    }
-
-    /// Whether it is on its way out.
-    pub fn shutting_down(&self) -> bool {
-        matches!(*self.life.lock(), State::Stopping(_))
-    }
-
-    /// Ends the VM's run because vCPU `vcpu` cannot go on.
-    pub fn fail(&self, vcpu: usize, pc: u64, what: impl Into<String>) {
-        // It may have stopped for another reason meanwhile, which then stands.
-        let _ = self.shutdown(StopReason::Fault { vcpu, pc, what: what.into() });
-    }
-
     /// Reads guest memory.
     ///
     /// # Errors
@@ -456,68 +284,9 @@ impl<H: AxVMHal, A: GuestCpu> AxVM<H, A> {
         self.machine.vgic.pulse_spi(intid);
     }
 
-    /// Whether vCPU `vcpu` is on.
-    pub(crate) fn power(&self, vcpu: usize) -> Option<PowerState> {
-        self.vcpus.get(vcpu).map(Seat::power)
-    }
-
-    /// Moves an off vCPU to on-pending in one step; false if somebody else was first.
-    pub(crate) fn claim_off_vcpu(&self, vcpu: usize) -> bool {
-        let claimed = self.vcpus.get(vcpu).is_some_and(|seat| {
-            let (off, pending) = (PowerState::Off as u8, PowerState::OnPending as u8);
-            seat.power.compare_exchange(off, pending, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        });
-        if claimed {
-            self.vcpus_on.fetch_add(1, Ordering::AcqRel);
-        }
-        claimed
-    }
-
-    /// Takes back a claim on a vCPU that then could not be set up. For a vCPU of the VM in its exit: as long as that is on,
-    /// neither the end of the VM's run nor a pause waits for this one alone, so the life cycle has no step to make.
-    pub(crate) fn unclaim_vcpu(&self, vcpu: usize) {
-        if let Some(seat) = self.vcpus.get(vcpu) {
-            self.vcpus_on.fetch_sub(1, Ordering::AcqRel);
-            seat.power.store(PowerState::Off as u8, Ordering::Release);
-        }
-    }
-
-    /// Marks a started vCPU as on: it is about to run its first instruction. False if nobody started it.
-    pub(crate) fn set_on(&self, seat: &Seat<A>) -> bool {
-        let (pending, on) = (PowerState::OnPending as u8, PowerState::On as u8);
-        seat.power.load(Ordering::Relaxed) == on
-            || seat.power.compare_exchange(pending, on, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    }
-
-    /// Takes a vCPU that is out of the guest and evicted from its CPU off; the last one ends the run.
-    /// Gives whether it was the last.
-    pub fn vcpu_off(&self, vcpu: usize) -> bool {
-        let Some(seat) = self.vcpus.get(vcpu) else {
-            return false;
-        };
-        if seat.power.swap(PowerState::Off as u8, Ordering::AcqRel) == PowerState::Off as u8 {
-            return false;
-        }
-        let mut life = self.life.lock();
-        seat.parked.store(false, Ordering::Relaxed);
-        let last = self.vcpus_on.fetch_sub(1, Ordering::AcqRel) == 1;
-        if last && let Ok(next) = life.after(Event::AllOff) {
-            *life = next;
-        }
-        if !last {
-            self.pause_if_all_parked(&mut life);
-        }
-        last
-    }
-
-    /// Brings a vCPU that nobody runs to its start state.
-    pub(crate) fn set_up_vcpu(&self, vcpu: usize, entry: GuestPhysAddr, argument: u64) -> AxResult {
-        let config =
-            Aarch64VCpuSetupConfig { argument, counter_offset: self.machine.clock.offset() };
-        let Some(seat) = self.vcpus.get(vcpu) else {
-            return Err(AxError::InvalidInput);
-        };
-        seat.vcpu.setup(entry, self.ept_root(), config)
+    /// The physical counter value at which vCPU `vcpu` last came back from the guest, without what the host did since.
+    pub fn left_at(&self, vcpu: usize) -> u64 {
+        self.vcpus.get(vcpu).map_or(0, |seat| seat.left_at.load(Ordering::Relaxed))
     }
 
     /// The guest's counter now.
