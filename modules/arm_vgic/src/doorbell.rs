@@ -48,9 +48,9 @@ impl Doorbell {
         }
     }
 
-    /// Whether [`Vgic::flush`] has anything to do for the vCPU. One load.
+    /// Whether [`Vgic::flush`](crate::Vgic::flush) has anything to do for the vCPU. One load.
     ///
-    /// Who publishes that the vCPU is about to run, for [`Kick`] to see, does so first and puts a sequentially
+    /// Who publishes that the vCPU is about to run, for [`Kick`](crate::Kick) to see, does so first and puts a sequentially
     /// consistent fence between: either the kick finds it running or this finds the change.
     #[inline(always)]
     pub fn has_rung(&self) -> bool {
