@@ -185,8 +185,14 @@ pub static COMMANDS: &[Command] = &[
         positionals: &[takes("TEXT", Kind::Raw, Arity::Any)],
         ..plain(&["echo"], "prints its arguments", shell::echo)
     },
-    plain(&["reboot"], "restarts the machine", machine::reboot),
-    plain(&["poweroff"], "turns the machine off", machine::poweroff),
+    Command {
+        notes: "At once: it asks no guest, vm stop does.",
+        ..plain(&["reboot"], "restarts the machine", machine::reboot)
+    },
+    Command {
+        notes: "At once: it asks no guest, vm stop does.",
+        ..plain(&["poweroff"], "turns the machine off", machine::poweroff)
+    },
 ];
 
 /// The command that `words` start with, with the number of words that name it; the longest path wins.
