@@ -32,6 +32,8 @@ pub(crate) struct Vm {
     started_ns: AtomicU64,
     /// Its guest has been asked to power off: it shall not start again by itself.
     asked: AtomicBool,
+    /// What making it took of the host's heap, in bytes.
+    pub(crate) heap_bytes: usize,
     /// Given back after `vm`, which maps them.
     pub(crate) given: Given,
 }
@@ -120,6 +122,7 @@ pub(crate) fn config(
 /// # Errors
 /// A text for the operator.
 pub(crate) fn create(file: &str, options: &CreateOptions) -> Result<String, String> {
+    let (heap_before, _) = memory::heap_use();
     let (config, images) = config(file, options)?;
     let name = config.base.name.clone();
     if by_name(&name).is_some() {
@@ -140,7 +143,8 @@ pub(crate) fn create(file: &str, options: &CreateOptions) -> Result<String, Stri
         Ports { console: console.clone(), vcpus: seats.clone(), devices, channels: &CHANNELS };
     let vm = AxVM::new(id, config, images, ports).map_err(|error| format!("{name}: {error}"))?;
     let (started_ns, asked) = (AtomicU64::new(0), AtomicBool::new(false));
-    let vm = Arc::new(Vm { vm, seats, console, started_ns, asked, given });
+    let heap_bytes = memory::heap_use().0.saturating_sub(heap_before);
+    let vm = Arc::new(Vm { vm, seats, console, started_ns, asked, heap_bytes, given });
     let mut vms = VMS.lock();
     vms.push(vm);
     vms.sort_unstable_by_key(|vm| vm.vm.id());

@@ -104,6 +104,7 @@ fn general(vm: &Vm, load: &Load) -> Vec<Field> {
         Field::new("exclusive", if config.base.exclusive { "yes" } else { "no" }),
         Field::size("memory", config.memory_total() as u64),
         Field::size("tables", vm.vm.table_bytes() as u64),
+        Field::size("host heap", vm.heap_bytes as u64),
     ]);
     fields
 }
