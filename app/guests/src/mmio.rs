@@ -17,6 +17,12 @@ pub(crate) fn write(address: usize, value: u32) {
     unsafe { asm!("str {:w}, [{}]", in(reg) value, in(reg) address, options(nostack)) };
 }
 
+/// Writes the byte at `address` alone, so that a neighbour which another CPU writes meanwhile keeps its value.
+pub(crate) fn write_byte(address: usize, value: u8) {
+    // SAFETY: as for `read`.
+    unsafe { asm!("strb {:w}, [{}]", in(reg) u32::from(value), in(reg) address, options(nostack)) };
+}
+
 /// One function for each width and direction.
 macro_rules! accesses {
     ($($name:ident: $text:literal;)*) => {$(

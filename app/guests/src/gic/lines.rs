@@ -100,10 +100,7 @@ pub(crate) fn priority_address(intid: u32) -> usize {
 
 /// Sets the priority; a smaller number is more urgent.
 pub(crate) fn set_priority(intid: u32, priority: u8) {
-    let address = base_of(intid) + PRIORITIES + (intid & !3) as usize;
-    let shift = intid % 4 * 8;
-    let others = mmio::read(address) & !(0xff << shift);
-    mmio::write(address, others | u32::from(priority) << shift);
+    mmio::write_byte(priority_address(intid), priority);
 }
 
 /// GICD_ICFGR of `intid`.

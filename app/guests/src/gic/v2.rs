@@ -202,10 +202,7 @@ pub(crate) fn own_target() -> u32 {
 
 /// Sends a shared interrupt to the CPU with this affinity, or to nobody.
 pub(super) fn route(intid: u32, affinity: u64) {
-    let address = distributor(ITARGETSRS + (intid & !3) as usize);
-    let shift = intid % 4 * 8;
-    let others = mmio::read(address) & !(0xff << shift);
-    mmio::write(address, others | target_of(affinity) << shift);
+    mmio::write_byte(distributor(ITARGETSRS + intid as usize), target_of(affinity) as u8);
 }
 
 /// The affinity of the CPU that gets a shared interrupt.

@@ -82,6 +82,10 @@ pub(super) fn run(board: &Board) -> Outcome {
     let cpus = cpu::count();
     ensure("more CPUs than there are SGIs for", cpus <= MAX)?;
     LINES.store(gic::line_count(), SeqCst);
+    // Several share a register, so one CPU writes it.
+    for number in 0..cpus {
+        gic::set_trigger(spi(number), Trigger::Edge);
+    }
     for number in 1..cpus {
         check("CPU_ON", psci::cpu_on(number, 0), psci::SUCCESS)?;
     }
@@ -110,7 +114,6 @@ fn take_part(own: usize) {
         gic::enable(id);
     }
     gic::enable(timer::INTID);
-    gic::set_trigger(spi(own), Trigger::Edge);
     gic::enable(spi(own));
     ARRIVED.fetch_add(1, SeqCst);
     timer::wait_for(|| ARRIVED.load(SeqCst) == cpu::count());
@@ -221,7 +224,7 @@ fn accesses(own: usize) {
     mmio::read(gic::typer_address());
     mmio::read(uart::flag_register());
     gic::set_priority(spi(own), gic::PRIORITY);
-    ACCESSES.fetch_add(5, SeqCst);
+    ACCESSES.fetch_add(4, SeqCst);
 }
 
 /// Says how much there was of everything.
