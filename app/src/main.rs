@@ -16,7 +16,7 @@ fn main() {
     host::cpu::prepare_interrupts();
     vmm::runner::start_all();
     vmm::boot_message();
-    vmm::table::start_automatic();
+    vmm::create::start_automatic();
     vmm::service::start();
     vmm::control::shell();
 }

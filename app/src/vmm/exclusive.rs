@@ -2,85 +2,80 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use axsched::CpuMask;
+use kspin::SpinNoIrq;
 
-use super::{runner, table};
+use super::pcpu;
 use crate::host::thread;
 
-/// The CPUs that some VM has alone.
+/// The CPUs of one VM.
+struct Owned {
+    cpus: CpuMask,
+    by: String,
+}
+
+static OWNED: SpinNoIrq<Vec<Owned>> = SpinNoIrq::new(Vec::new());
+
+/// All CPUs in [`OWNED`], for who must not wait.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
 /// The CPUs of a mask, which are one VM's alone until this is dropped.
-pub(crate) struct Exclusive(u64);
+pub(crate) struct Exclusive(CpuMask);
 
-/// The mask of CPUs that are some VM's alone.
-pub(super) fn taken() -> u64 {
-    TAKEN.load(Ordering::SeqCst)
+/// The CPUs that are some VM's alone. Exit code calls this.
+pub(super) fn taken() -> CpuMask {
+    CpuMask(TAKEN.load(Ordering::SeqCst))
 }
 
 /// Which VM has `cpu` alone, by name.
 pub(super) fn owner(cpu: usize) -> Option<String> {
-    let has = |vm: &&alloc::sync::Arc<table::Vm>| vm.seats.has_alone(cpu);
-    table::all().iter().find(has).map(|vm| vm.vm.name().to_string())
+    OWNED.lock().iter().find(|owned| owned.cpus.contains(cpu)).map(|owned| owned.by.clone())
 }
 
 impl Exclusive {
-    /// Takes the CPUs of `mask`; whoever is there goes elsewhere.
+    /// Takes the CPUs of `cpus` for VM `name`; whoever is there goes elsewhere.
     ///
     /// # Errors
-    /// A text for the operator: one is taken, or somebody would have nowhere to go.
-    pub(super) fn take(mask: u64) -> Result<Self, String> {
-        let shared = mask & taken();
-        if shared != 0 {
-            let cpu = shared.trailing_zeros() as usize;
-            let owner = owner(cpu).unwrap_or_else(|| "another VM".into());
-            return Err(format!("{owner} has CPU {cpu} alone: choose another, or delete {owner}"));
+    /// A text for the operator: one is taken, or none would be left.
+    pub(super) fn take(name: &str, cpus: CpuMask) -> Result<Self, String> {
+        let mut owned = OWNED.lock();
+        let taken = owned.iter().find(|owned| owned.cpus.0 & cpus.0 != 0);
+        if let Some(Owned { cpus: others, by }) = taken {
+            let cpu = (others.0 & cpus.0).trailing_zeros();
+            return Err(format!("{by} has CPU {cpu} alone: choose another, or delete {by}"));
         }
-        let left = runner::able() & !taken() & !mask;
-        if left == 0 {
+        if pcpu::able().0 & !taken_by(&owned) & !cpus.0 == 0 {
             return Err("no CPU would be left for the shell and other VMs: \
                         choose fewer, or do without `exclusive`"
                 .into());
         }
-        for vm in table::all() {
-            if vm.seats.iter().any(|seat| seat.affinity().0 & !mask == 0) {
-                let name = vm.vm.name();
-                return Err(format!(
-                    "{name} may run nowhere else: give it another affinity, or delete it"
-                ));
-            }
-        }
-        TAKEN.fetch_or(mask, Ordering::SeqCst);
-        follow();
-        Ok(Self(mask))
-    }
-
-    /// Whether `cpu` is one of them.
-    pub(super) fn has(&self, cpu: usize) -> bool {
-        CpuMask(self.0).contains(cpu)
+        owned.push(Owned { cpus, by: name.to_string() });
+        TAKEN.store(taken_by(&owned), Ordering::SeqCst);
+        drop(owned);
+        tell_all();
+        Ok(Self(cpus))
     }
 }
 
 impl Drop for Exclusive {
     fn drop(&mut self) {
-        TAKEN.fetch_and(!self.0, Ordering::SeqCst);
-        follow();
+        let mut owned = OWNED.lock();
+        owned.retain(|owned| owned.cpus != self.0);
+        TAKEN.store(taken_by(&owned), Ordering::SeqCst);
+        drop(owned);
+        tell_all();
     }
 }
 
+fn taken_by(owned: &[Owned]) -> u64 {
+    owned.iter().fold(0, |mask, owned| mask | owned.cpus.0)
+}
+
 /// Tells everybody who runs or waits where he may be now.
-fn follow() {
-    thread::keep_off(taken());
-    let vms = table::all();
-    let may_run_on = |key: runner::VcpuKey| {
-        let vm = vms.iter().find(|vm| vm.vm.id() == key.vm as usize);
-        let seat = vm.and_then(|vm| vm.seats.seat(key.vcpu as usize));
-        seat.map_or(CpuMask::ALL, |seat| seat.affinity())
-    };
-    for (_, runner) in runner::all() {
-        runner.with(|queue| queue.runnable.renew_affinities(may_run_on));
-        runner.attend();
-    }
+fn tell_all() {
+    thread::keep_off(taken().0);
+    pcpu::tell_affinities_changed();
 }

@@ -1,13 +1,16 @@
-//! The VMs of this machine: their table, the runners that run their vCPUs, their consoles, the shell's hands.
+//! The VMs of this machine: their table, the physical CPUs and the runners that run vCPUs there, their consoles, the
+//! shell's hands.
 #![deny(clippy::arithmetic_side_effects)]
 
 mod bundle;
 mod console;
 pub(crate) mod control;
+pub(crate) mod create;
 mod exclusive;
 mod moves;
 mod notice;
 mod passthrough;
+mod pcpu;
 pub(crate) mod runner;
 mod seats;
 pub(crate) mod service;

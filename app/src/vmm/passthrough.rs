@@ -15,8 +15,7 @@ use axvm::{HostDevice, KnownHost};
 use axvmconfig::{AxVMCrateConfig, GicVersion};
 use kspin::SpinNoIrq;
 
-use super::runner::{self, VcpuKey};
-use super::table;
+use super::pcpu;
 use crate::host::devices::{self, Spi};
 
 /// One device and the VM that has it.
@@ -71,7 +70,7 @@ impl Given {
 
     /// Lets their interrupts come to CPU `home`. Once the VM has started, whose interrupt controller is fresh.
     pub(crate) fn start(&self, home: usize) {
-        if let Some(affinity) = runner::affinity(home) {
+        if let Some(affinity) = pcpu::affinity(home) {
             self.spis.iter().for_each(|spi| spi.start(affinity));
         }
     }
@@ -121,7 +120,7 @@ pub(crate) fn interrupts_in_use() -> usize {
 
 /// In the host's interrupt handler: `intid` came and is kept back.
 fn arrived(intid: u32) {
-    runner::attend_here(|cpu| note(cpu, intid));
+    pcpu::attend_here(|cpu| note(cpu, intid));
 }
 
 fn note(cpu: usize, intid: u32) {
@@ -132,8 +131,8 @@ fn note(cpu: usize, intid: u32) {
     }
 }
 
-/// Gives the VMs what came to the host on CPU `cpu`, on which this runs.
-pub(crate) fn deliver(cpu: usize) {
+/// Gives what came to the host on CPU `cpu`, on which this runs, as the number of a VM and the INTID that is its.
+pub(crate) fn deliver(cpu: usize, to: impl Fn(u32, u32)) {
     let here = CpuMask::only(cpu).0;
     if NOTED.load(Ordering::SeqCst) & here == 0 {
         return;
@@ -147,22 +146,15 @@ pub(crate) fn deliver(cpu: usize) {
         while came != 0 {
             let intid = first.saturating_add(came.trailing_zeros());
             came &= came.wrapping_sub(1);
-            hand_over(intid);
+            if let Some(vm) = owner(intid) {
+                to(vm, intid);
+            }
         }
     }
 }
 
-/// Makes `intid` its VM's. Of a VM that does not run it stays back until the VM starts.
-fn hand_over(intid: u32) {
+/// Which VM has the device of `intid`.
+fn owner(intid: u32) -> Option<u32> {
     let has = |owned: &&Owned| owned.device.interrupts.iter().any(|one| one.intid == intid);
-    let Some(vm) = OWNED.lock().iter().find(has).map(|owned| owned.vm) else {
-        return;
-    };
-    let Some(vm) = table::by_key(VcpuKey { vm, vcpu: 0 }) else {
-        return;
-    };
-    if !vm.vm.state().is_out() {
-        devices::hand_over(intid);
-        vm.vm.host_interrupt(intid);
-    }
+    OWNED.lock().iter().find(has).map(|owned| owned.vm)
 }

@@ -16,9 +16,8 @@ use axsched::{CpuMask, Terms};
 use axvm::VcpuPort;
 use axvmconfig::AxVMCrateConfig;
 
-use super::exclusive::{self, Exclusive};
-use super::moves;
-use super::runner::{self, Runner, VcpuKey};
+use super::exclusive;
+use super::pcpu::{self, Pcpu, VcpuKey};
 use super::time::now_ns;
 use super::usage::Usage;
 
@@ -57,7 +56,6 @@ pub(crate) struct Seat {
 pub(crate) struct Seats {
     vm: u32,
     seats: Box<[Seat]>,
-    exclusive: Option<Exclusive>,
 }
 
 impl Seats {
@@ -68,10 +66,9 @@ impl Seats {
     pub(crate) fn new(vm: u32, config: &AxVMCrateConfig) -> Result<Self, String> {
         let base = &config.base;
         let (weight, exclusive) = (base.weight, base.exclusive);
-        let mut loads = runner::loads();
+        let mut loads = pcpu::loads();
         let mut seats = Vec::new();
-        for (vcpu, mask, _) in config.vcpu_affinities() {
-            let configured = CpuMask(mask.map_or(u64::MAX, |mask| mask as u64) & runner::able());
+        for (vcpu, configured) in configured(config) {
             let seat = Seat {
                 status: AtomicU8::new(Status::Off as u8),
                 home: AtomicUsize::new(0),
@@ -89,15 +86,8 @@ impl Seats {
             seat.home.store(home, Ordering::SeqCst);
             seats.push(seat);
         }
-        let cpus = seats.iter().fold(0, |mask, seat| mask | seat.configured.0);
-        let exclusive = exclusive.then(|| Exclusive::take(cpus)).transpose()?;
-        runner::add_load(&seats.iter().map(Seat::home).collect::<Vec<_>>(), weight)?;
-        Ok(Self { vm, seats: seats.into_boxed_slice(), exclusive })
-    }
-
-    /// Whether the VM has `cpu` alone.
-    pub(super) fn has_alone(&self, cpu: usize) -> bool {
-        self.exclusive.as_ref().is_some_and(|exclusive| exclusive.has(cpu))
+        pcpu::add_load(&seats.iter().map(Seat::home).collect::<Vec<_>>(), weight)?;
+        Ok(Self { vm, seats: seats.into_boxed_slice() })
     }
 
     pub(crate) fn seat(&self, vcpu: usize) -> Option<&Seat> {
@@ -111,20 +101,20 @@ impl Seats {
     /// Makes a vCPU Runnable if its status is `from`, and queues it. May be called from exit code.
     #[inline(never)]
     pub(crate) fn wake(&self, vcpu: usize, from: Status) {
-        if let Some(runner) = self.queue(vcpu, from) {
-            runner.attend();
+        if let Some(pcpu) = self.queue(vcpu, from) {
+            pcpu.attend();
         }
     }
 
-    /// The same for the runner `own`, which this is and which looks at its queue next anyway.
-    pub(super) fn wake_from(&self, own: &Runner, vcpu: usize, from: Status) {
-        if let Some(runner) = self.queue(vcpu, from) {
-            runner.attend_from(own);
+    /// The same from the runner of `own`, which looks at its queue next anyway.
+    pub(super) fn wake_from(&self, own: &Pcpu, vcpu: usize, from: Status) {
+        if let Some(pcpu) = self.queue(vcpu, from) {
+            pcpu.attend_from(own);
         }
     }
 
-    /// Gives the runner that has to look at its queue now, if one has to.
-    fn queue(&self, vcpu: usize, from: Status) -> Option<&'static Runner> {
+    /// Gives the CPU whose runner has to look at its queue now, if one has to.
+    fn queue(&self, vcpu: usize, from: Status) -> Option<&'static Pcpu> {
         let (seat, index) = (self.seats.get(vcpu)?, u32::try_from(vcpu).ok()?);
         if !seat.step(from, Status::Runnable) {
             return None;
@@ -136,9 +126,23 @@ impl Seats {
 impl Drop for Seats {
     fn drop(&mut self) {
         for seat in &self.seats {
-            runner::remove_load(&[seat.home()], seat.weight);
+            pcpu::remove_load(&[seat.home()], seat.weight);
         }
     }
+}
+
+/// The vCPUs of a VM, with the CPUs that they may run on.
+fn configured(config: &AxVMCrateConfig) -> impl Iterator<Item = (usize, CpuMask)> {
+    let able = pcpu::able().0;
+    let affinities = config.vcpu_affinities().into_iter();
+    affinities.map(move |(vcpu, mask, _)| {
+        (vcpu, CpuMask(mask.map_or(u64::MAX, |mask| mask as u64) & able))
+    })
+}
+
+/// The CPUs that the vCPUs of a VM may run on.
+pub(super) fn cpus_of(config: &AxVMCrateConfig) -> CpuMask {
+    CpuMask(configured(config).fold(0, |cpus, (_, mask)| cpus | mask.0))
 }
 
 /// Why vCPU `vcpu` can have no home.
@@ -158,36 +162,54 @@ impl Seat {
 
     /// Where it may run, now that some CPUs are other VMs' alone.
     pub(super) fn affinity(&self) -> CpuMask {
-        let closed = if self.exclusive { 0 } else { exclusive::taken() };
+        let closed = if self.exclusive { 0 } else { exclusive::taken().0 };
         CpuMask(self.configured.0 & !closed)
     }
 
     /// Makes `cpu` its home, if that has room. For who has it Runnable in no queue.
     pub(super) fn move_home(&self, cpu: usize) -> bool {
         let weight = self.weight;
-        if !runner::of(cpu).is_some_and(|runner| runner.admit(weight)) {
+        if !pcpu::of(cpu).is_some_and(|pcpu| pcpu.admit(weight)) {
             return false;
         }
         let before = self.home.swap(cpu, Ordering::SeqCst);
-        runner::remove_load(&[before], weight);
+        pcpu::remove_load(&[before], weight);
         self.usage.moved();
         true
     }
 
-    /// Queues it: it has just become Runnable. Gives the runner that has to look at its queue now, if one has to.
-    fn enqueue(&self, key: VcpuKey) -> Option<&'static Runner> {
-        let terms = Terms { weight: self.weight, affinity: self.affinity() };
-        let cpu = moves::place(self, key, terms.affinity);
-        let runner = runner::of(cpu)?;
+    /// Queues it: it has just become Runnable. Gives the CPU whose runner has to look at its queue now, if one has to.
+    fn enqueue(&self, key: VcpuKey) -> Option<&'static Pcpu> {
+        let pcpu = pcpu::of(self.place(key))?;
         let saved_ns = Some(self.vruntime_ns.load(Ordering::Relaxed)).filter(|saved| *saved != 0);
         let now = now_ns();
-        let urgent = runner.with(|queue| {
+        let urgent = pcpu.with(|queue| {
             queue.sleepers.forget(key);
+            // Asked for while the queue is locked: who changes it afterwards tells this queue.
+            let terms = Terms { weight: self.weight, affinity: self.affinity() };
             // Full or present cannot be: a CPU admits no more than the capacity, and a step of status is won once.
             let _ = queue.runnable.wake(key, terms, saved_ns, now);
-            Runner::must_look(queue, key)
+            queue.is_changed_by(key)
         });
-        (urgent == Some(true)).then_some(runner)
+        (urgent == Some(true)).then_some(pcpu)
+    }
+
+    /// Where it is to be queued: at home, or on an idle CPU if its home is busy and has nothing of it.
+    fn place(&self, key: VcpuKey) -> usize {
+        let home = self.home();
+        let others = CpuMask(self.affinity().0 & !CpuMask::only(home).0);
+        if !pcpu::any_idle(others) {
+            return home;
+        }
+        let Some(pcpu) = pcpu::of(home).filter(|pcpu| !pcpu.holds(key)) else {
+            return home;
+        };
+        let must_wait = pcpu.with(|queue| {
+            queue.sleepers.forget(key);
+            !queue.runnable.is_empty()
+        });
+        let idle = if must_wait == Some(true) { pcpu::claim_idle(others) } else { None };
+        idle.filter(|idle| self.move_home(*idle)).unwrap_or(home)
     }
 
     /// Time it has run, in nanoseconds. While it comes back, it may miss the run that ends.
@@ -230,7 +252,7 @@ impl Kick for Seats {
         };
         fence(Ordering::SeqCst);
         if seat.status.load(Ordering::Relaxed) == Status::Running as u8 {
-            runner::interrupt(seat.home());
+            pcpu::interrupt(seat.home());
         } else {
             // One that is parked goes on, or ends, by `unpark`: interrupts leave it in peace.
             self.wake(vcpu, Status::Blocked);

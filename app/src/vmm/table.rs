@@ -1,4 +1,4 @@
-//! The table of VMs: from names, numbers and run-queue keys to what is behind them.
+//! The table of VMs: from names and numbers to what is behind them.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -9,37 +9,39 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 
 use arm_vcpu::Aarch64VCpu;
-use axshell::CreateOptions;
-use axvm::{AxVM, AxVMError, AxVMRef, Boot, Channels, Images, Ports, State};
-use axvmconfig::{AxVMCrateConfig, EmulatedDeviceType, Overrides};
+use axvm::{AxVMError, AxVMRef, Boot, State};
 use kspin::SpinNoIrq;
 
 use super::console::History;
+use super::exclusive::Exclusive;
 use super::passthrough::Given;
-use super::runner::VcpuKey;
 use super::seats::{Seats, Status};
 use super::time::{duration_ns as ns, now_ns};
-use super::{bundle, notice, watchdog};
-use crate::host::memory::{self, Host};
-use crate::host::thread;
+use crate::host::memory::Host;
+use crate::host::{devices, thread};
 
 /// One VM and what the hypervisor keeps beside it.
 pub(crate) struct Vm {
     pub(crate) vm: AxVMRef<Host, Aarch64VCpu>,
     pub(crate) seats: Arc<Seats>,
     pub(crate) console: Arc<History>,
-    /// When it was last started, in nanoseconds of the counter.
-    started_ns: AtomicU64,
-    /// Its guest has been asked to power off: it shall not start again by itself.
-    asked: AtomicBool,
     /// What making it took of the host's heap, in bytes.
     pub(crate) heap_bytes: usize,
+    pub(super) run: Run,
     /// Given back after `vm`, which maps them.
     pub(crate) given: Given,
+    /// The CPUs that are its alone, if it has such.
+    pub(super) _exclusive: Option<Exclusive>,
 }
 
-/// The memory they share.
-static CHANNELS: Channels = Channels::new();
+/// Its present run, or its last.
+#[derive(Default)]
+pub(super) struct Run {
+    /// When it began, in nanoseconds of the counter.
+    started_ns: AtomicU64,
+    /// The guest has been asked to power off: it shall not start again by itself.
+    asked: AtomicBool,
+}
 
 static VMS: SpinNoIrq<Vec<Arc<Vm>>> = SpinNoIrq::new(Vec::new());
 
@@ -77,121 +79,16 @@ pub(crate) fn report(out: &mut dyn Write) -> fmt::Result {
     Ok(())
 }
 
-/// The VM of a vCPU in a run queue.
-pub(crate) fn by_key(key: VcpuKey) -> Option<Arc<Vm>> {
-    VMS.lock().iter().find(|vm| vm.vm.id() == key.vm as usize).cloned()
+/// The VM of that number. Exit code and runners call this.
+pub(crate) fn by_id(id: u32) -> Option<Arc<Vm>> {
+    VMS.lock().iter().find(|vm| vm.vm.id() == id as usize).cloned()
 }
 
-/// Host heap that a VM takes beside its memory, at most: for itself and for each vCPU.
-const HEAP_PER_VM: usize = 256 << 10;
-const HEAP_PER_VCPU: usize = 16 << 10;
-/// Host heap that is always left, for what is needed for a while only: docs/panics.md adds it up.
-const HEAP_KEPT: usize = 16 << 20;
-
-/// Whether the host's heap has room for `bytes` more beside what is always left, which has to be in one piece.
-fn has_heap(bytes: usize) -> bool {
-    memory::heap_use().1 >= bytes.saturating_add(HEAP_KEPT) && memory::has_heap_block(HEAP_KEPT)
-}
-
-const HEAP_USED_UP: &str = "the host's heap is almost used up: delete a VM first";
-
-/// The configuration `file` of the bundle with the operator's changes, and its images.
-///
-/// # Errors
-/// A text for the operator.
-pub(crate) fn config(
-    file: &str,
-    options: &CreateOptions,
-) -> Result<(AxVMCrateConfig, Images), String> {
-    // To read a text takes much more than the text.
-    if !has_heap(0) {
-        return Err(HEAP_USED_UP.into());
-    }
-    let (config, images) = bundle::open(file)?;
-    let config = config.with_overrides(&Overrides {
-        name: options.name.clone(),
-        memory: options.memory_bytes,
-        cpus: options.cpus,
-        cmdline: options.cmdline.clone(),
-    })?;
-    Ok((config, images))
-}
-
-/// Creates a VM from the configuration `file` of the bundle. Gives its name.
-///
-/// # Errors
-/// A text for the operator.
-pub(crate) fn create(file: &str, options: &CreateOptions) -> Result<String, String> {
-    let (heap_before, _) = memory::heap_use();
-    let (config, images) = config(file, options)?;
-    let name = config.base.name.clone();
-    if by_name(&name).is_some() {
-        return Err(format!("there is a VM {name} already; choose another with --name"));
-    }
-    check_room(&name, &config)?;
-    let mut devices = config.devices.emu_devices.iter();
-    if devices.any(|device| device.emu_type == EmulatedDeviceType::Watchdog) {
-        watchdog::start()?;
-    }
-    let id = free_id(config.base.id)?;
-    let key = u32::try_from(id).map_err(|_| format!("{id} is too large for a VM's id"))?;
-    let seats = Arc::new(Seats::new(key, &config).map_err(|error| format!("{name}: {error}"))?);
-    let console = Arc::new(History::new());
-    let given = Given::new(key, &config).map_err(|error| format!("{name}: {error}"))?;
-    let devices = given.devices().to_vec();
-    let ports =
-        Ports { console: console.clone(), vcpus: seats.clone(), devices, channels: &CHANNELS };
-    let vm = AxVM::new(id, config, images, ports).map_err(|error| format!("{name}: {error}"))?;
-    let (started_ns, asked) = (AtomicU64::new(0), AtomicBool::new(false));
-    let heap_bytes = memory::heap_use().0.saturating_sub(heap_before);
-    let vm = Arc::new(Vm { vm, seats, console, started_ns, asked, heap_bytes, given });
+/// Puts a VM into reach.
+pub(super) fn add(vm: Vm) {
     let mut vms = VMS.lock();
-    vms.push(vm);
+    vms.push(Arc::new(vm));
     vms.sort_unstable_by_key(|vm| vm.vm.id());
-    Ok(name)
-}
-
-/// Whether the host has what the VM needs.
-fn check_room(name: &str, config: &AxVMCrateConfig) -> Result<(), String> {
-    const MIB: usize = 1 << 20;
-    let channels = CHANNELS.bytes_to_bring(&config.devices.channels);
-    let (wanted, free) = (config.memory_total().saturating_add(channels), memory::pool_use().free);
-    if wanted > free {
-        let (wanted, free) = (wanted.div_ceil(MIB), free / MIB);
-        return Err(format!(
-            "{name} needs {wanted} MiB and {free} MiB are free: give it less, or delete a VM"
-        ));
-    }
-    let of_vcpus = config.base.cpu_num.saturating_mul(HEAP_PER_VCPU);
-    if !has_heap(of_vcpus.saturating_add(HEAP_PER_VM)) {
-        return Err(format!("{name}: {HEAP_USED_UP}"));
-    }
-    Ok(())
-}
-
-fn free_id(wanted: Option<usize>) -> Result<usize, String> {
-    let vms = VMS.lock();
-    let taken = |id: usize| vms.iter().any(|vm| vm.vm.id() == id);
-    match wanted {
-        Some(id) if taken(id) => Err(format!("there is a VM with id {id} already")),
-        Some(id) => Ok(id),
-        None => {
-            let last = vms.len().saturating_add(1);
-            Ok((1..=last).find(|id| !taken(*id)).unwrap_or(last))
-        }
-    }
-}
-
-/// Starts what the board starts by itself.
-pub(crate) fn start_automatic() {
-    for file in bundle::automatic() {
-        let started = create(&file, &CreateOptions::default())
-            .and_then(|name| by_name(&name).ok_or(name))
-            .and_then(|vm| vm.start().map_err(|error| format!("{error}")));
-        if let Err(error) = started {
-            notice::post(format!("{file} was not started: {error}"));
-        }
-    }
 }
 
 /// How long the last user of a deleted VM may take to let go of it.
@@ -265,10 +162,10 @@ impl Vm {
             self.seats.iter().for_each(|seat| seat.usage.reset());
         }
         let said_before = self.console.written();
-        self.asked.store(false, Ordering::Release);
+        self.run.asked.store(false, Ordering::Release);
         self.vm.boot(why)?;
         self.console.set_start(said_before);
-        self.started_ns.store(now_ns(), Ordering::Relaxed);
+        self.run.started_ns.store(now_ns(), Ordering::Relaxed);
         if let Some(boot) = self.seats.seat(0) {
             self.given.start(boot.home());
         }
@@ -278,17 +175,25 @@ impl Vm {
     /// Presses the power key; false if the guest cannot be asked.
     pub(crate) fn press_power_key(&self) -> bool {
         // Before the guest knows: it may be off in no time.
-        let before = self.asked.swap(true, Ordering::AcqRel);
+        let before = self.run.asked.swap(true, Ordering::AcqRel);
         let pressed = self.vm.press_power_key();
         if !pressed {
-            self.asked.store(before, Ordering::Release);
+            self.run.asked.store(before, Ordering::Release);
         }
         pressed
     }
 
     /// Whether its guest has been asked to power off in this run.
     pub(crate) fn is_asked(&self) -> bool {
-        self.asked.load(Ordering::Acquire)
+        self.run.asked.load(Ordering::Acquire)
+    }
+
+    /// Makes interrupt `intid` of the host the guest's. If it does not run, it stays back until it starts.
+    pub(crate) fn host_interrupt(&self, intid: u32) {
+        if !self.vm.state().is_out() {
+            devices::hand_over(intid);
+            self.vm.host_interrupt(intid);
+        }
     }
 
     /// Whether all its vCPUs are out of the guest and out of every CPU.
@@ -304,6 +209,6 @@ impl Vm {
 
     /// How long ago it was last started, in nanoseconds.
     pub(crate) fn since_start_ns(&self) -> u64 {
-        now_ns().saturating_sub(self.started_ns.load(Ordering::Relaxed))
+        now_ns().saturating_sub(self.run.started_ns.load(Ordering::Relaxed))
     }
 }

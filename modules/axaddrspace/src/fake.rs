@@ -13,8 +13,8 @@ use crate::{
 };
 
 const PAGE: usize = 0x1000;
-/// More than this is not really zeroed, only its first and last page, to keep the tests light.
-const HUGE: usize = 64 << 20;
+/// More than this is not really zeroed, only its first and last page, to keep the tests light; Miri is slow.
+const HUGE: usize = if cfg!(miri) { 1 << 20 } else { 64 << 20 };
 
 /// Where the fake's physical memory begins: a multiple of 1 GiB.
 pub(crate) const RAM_BASE: usize = 0x1_0000_0000;

@@ -9,7 +9,7 @@ use axshell::{Field, HostCpu};
 use super::load::Load;
 use crate::host::{cpu, gic, memory};
 use crate::vmm::time::now_ns;
-use crate::vmm::{VERSION, bundle, exclusive, passthrough, runner, table};
+use crate::vmm::{VERSION, bundle, exclusive, passthrough, pcpu, table};
 
 pub(super) fn info() -> Vec<Field> {
     vec![
@@ -41,8 +41,8 @@ pub(super) fn cpus(load: &Load) -> Vec<HostCpu> {
     let cpu = |id| HostCpu {
         id,
         state: match exclusive::owner(id) {
-            Some(vm) => alloc::format!("{}, {vm} alone", runner::state(id)),
-            None => runner::state(id).to_string(),
+            Some(vm) => alloc::format!("{}, {vm} alone", pcpu::state(id)),
+            None => pcpu::state(id).to_string(),
         },
         vcpus: vms.iter().flat_map(|vm| vm.seats.iter()).filter(|seat| seat.home() == id).count(),
         busy_permille: load.of_cpu(id),

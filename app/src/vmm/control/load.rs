@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::host::cpu;
-use crate::vmm::runner;
+use crate::vmm::pcpu;
 use crate::vmm::table::{self, Vm};
 use crate::vmm::time::now_ns;
 
@@ -98,7 +98,7 @@ impl VmSample {
 impl Sample {
     fn now() -> Self {
         let vms = table::all();
-        let cpus = (0..cpu::count()).map(runner::ran_ns).collect();
+        let cpus = (0..cpu::count()).map(pcpu::ran_ns).collect();
         let vms = vms.iter().map(|vm| VmSample::of(vm)).collect();
         Self { at_ns: now_ns(), vms, cpus }
     }

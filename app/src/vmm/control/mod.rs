@@ -21,6 +21,7 @@ use axshell::{
 use axvm::{State, StopReason};
 
 use self::load::Load;
+use super::create;
 use super::table::{self, Vm};
 use super::time::now_ns;
 use super::{VERSION, bundle, notice, passthrough};
@@ -63,17 +64,17 @@ impl VmControl for Control {
         options: &CreateOptions,
         progress: OnProgress<'_>,
     ) -> ControlResult<String> {
-        let config = table::config(file, options).map_err(ControlError::new)?.0;
+        let config = create::config(file, options).map_err(ControlError::new)?.0;
         let (total, before) = (config.memory_total() as u64, memory::zeroed_bytes());
         let done = || (memory::zeroed_bytes().wrapping_sub(before), total);
         let (file, options) = (file.to_string(), options.clone());
-        let create = move || table::create(&file, &options);
+        let create = move || create::create(&file, &options);
         let created = work::run("zeroing memory", done, progress, create);
         created.map_err(ControlError::new)?.map_err(ControlError::new)
     }
 
     fn plan(&self, file: &str, options: &CreateOptions) -> ControlResult<Plan> {
-        let (config, images) = table::config(file, options).map_err(ControlError::new)?;
+        let (config, images) = create::config(file, options).map_err(ControlError::new)?;
         let name = &config.base.name;
         let refusal = |error: String| ControlError::new(format!("{name}: {error}"));
         let host = passthrough::known_host(&config).map_err(refusal)?;

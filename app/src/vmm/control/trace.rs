@@ -10,7 +10,7 @@ use axvm::Recorded;
 
 use super::inspect::chosen;
 use super::refuse;
-use crate::vmm::runner;
+use crate::vmm::pcpu;
 use crate::vmm::table::Vm;
 use crate::vmm::time::ticks_to_ns;
 
@@ -18,7 +18,7 @@ use crate::vmm::time::ticks_to_ns;
 pub(super) fn record(vm: &Vm, switch: Switch) {
     vm.vm.record_exits(switch == Switch::On);
     // A vCPU that is in its guest comes out, and runs with it from then on.
-    vm.seats.iter().for_each(|seat| runner::attend(seat.home()));
+    vm.seats.iter().for_each(|seat| pcpu::attend(seat.home()));
 }
 
 /// The most exits that are shown at once.

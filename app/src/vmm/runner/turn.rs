@@ -2,15 +2,15 @@
 
 use alloc::format;
 use core::fmt::Display;
-use core::sync::atomic::Ordering;
 
 use arm_vcpu::{SliceTimer, gic, physical_counter};
 use axsched::Picked;
 use axvcpu::AxVCpuExitReason;
 use axvm::{Departure, RunOptions, StopReason};
 
-use super::{NOBODY, Runner, Slot, VcpuKey};
+use super::Runner;
 use crate::host::cpu;
+use crate::vmm::pcpu::VcpuKey;
 use crate::vmm::seats::{Seat, Status};
 use crate::vmm::table::{self, Vm};
 use crate::vmm::time::{ns_to_ticks, ticks_to_ns};
@@ -43,44 +43,44 @@ pub(super) struct Turn {
 impl Runner {
     /// Gives the picked vCPU its turn, until it leaves the guest for something the runner has to see to.
     #[inline]
-    pub(super) fn dispatch(&self, turn: &Turn, slot: &mut Slot) {
+    pub(super) fn dispatch(&mut self, turn: &Turn) {
         let key = turn.picked.key;
-        let vm = table::by_key(key);
+        let vm = table::by_id(key.vm);
         let Some((vm, seat)) =
             vm.as_deref().and_then(|vm| Some((vm, vm.seats.seat(key.vcpu as usize)?)))
         else {
-            self.with(|queue| queue.runnable.remove(key));
+            self.pcpu.with(|queue| queue.runnable.remove(key));
             return;
         };
-        if let Some(to) = moves::refuge(turn.picked.affinity, slot.cpu_id()) {
-            return self.expel(key, to, slot);
+        if let Some(to) = moves::refuge(turn.picked.affinity, self.cpu) {
+            return self.expel(key, to);
         }
         seat.set_status(Status::Running);
         seat.usage.waited(&turn.picked);
-        let (end, ran) = self.run_guest(vm, seat, turn, slot);
+        let (end, ran) = self.run_guest(vm, seat, turn);
         match end {
             End::Waits => self.block(vm, seat, key, ran),
             End::Departs(Departure::Stays) => self.put_back(seat, key, ran),
             End::Departs(departure @ (Departure::Parks | Departure::Ends)) => {
-                self.with(|queue| queue.runnable.charge(key, ran.ran_ns));
-                self.evict(vm, seat, key, slot, departure);
+                self.pcpu.with(|queue| queue.runnable.charge(key, ran.ran_ns));
+                self.evict(vm, seat, key, departure);
             }
         }
     }
 
     /// Runs it in the guest once, and does what its exit asks of the runner.
     #[inline]
-    fn run_guest(&self, vm: &Vm, seat: &Seat, turn: &Turn, slot: &mut Slot) -> (End, Ran) {
+    fn run_guest(&mut self, vm: &Vm, seat: &Seat, turn: &Turn) -> (End, Ran) {
         let (picked, key) = (&turn.picked, turn.picked.key);
         let vcpu = key.vcpu as usize;
-        if !self.holds(key) {
-            self.let_go(slot);
-            self.held.store(key.packed(), Ordering::Release);
+        if !self.pcpu.holds(key) {
+            self.let_go();
+            self.pcpu.hold(Some(key));
         }
         let start = physical_counter();
         let start_ns = ticks_to_ns(start);
         seat.usage.ran.start(start_ns);
-        self.ran.start(start_ns);
+        self.pcpu.ran.start(start_ns);
         let slice = picked.slice_ns.map(|ns| start.wrapping_add(ns_to_ticks(ns)));
         let due = earliest(turn.deadline, vm.vm.poll_timer(vcpu));
         match earliest(slice, due) {
@@ -88,12 +88,12 @@ impl Runner {
             None => SliceTimer::disarm(),
         }
         let shared = picked.slice_ns.is_some();
-        let options = RunOptions { shared, attention: &self.attention };
-        let exit = vm.vm.run_vcpu(vcpu, slot, options);
+        let options = RunOptions { shared, attention: self.pcpu.attention() };
+        let exit = vm.vm.run_vcpu(vcpu, &mut self.slot, options);
         let left_ns = ticks_to_ns(vm.vm.left_at(vcpu)).max(start_ns);
         let ran_ns = left_ns.wrapping_sub(start_ns);
         seat.usage.ran.stop(ran_ns);
-        self.ran.stop(ran_ns);
+        self.pcpu.ran.stop(ran_ns);
         let end = match &exit {
             Ok(AxVCpuExitReason::Halt) => End::Waits,
             // The slice is over, or the host has had an interrupt.
@@ -111,7 +111,7 @@ impl Runner {
     #[inline]
     fn put_back(&self, seat: &Seat, key: VcpuKey, ran: Ran) {
         seat.set_status(Status::Runnable);
-        self.with(|queue| {
+        self.pcpu.with(|queue| {
             queue.runnable.charge(key, ran.ran_ns);
             queue.runnable.put_back(key, ran.left_ns);
         });
@@ -120,12 +120,12 @@ impl Runner {
     /// The vCPU, whose turn it is, may not run here any more: it goes to CPU `to`.
     #[cold]
     #[inline(never)]
-    fn expel(&self, key: VcpuKey, to: usize, slot: &mut Slot) {
-        if self.holds(key) {
-            self.let_go(slot);
+    fn expel(&mut self, key: VcpuKey, to: usize) {
+        if self.pcpu.holds(key) {
+            self.let_go();
         }
-        if let Some(entity) = self.with(|queue| queue.runnable.remove(key)).flatten() {
-            moves::settle(self, &entity, to);
+        if let Some(entity) = self.pcpu.with(|queue| queue.runnable.remove(key)).flatten() {
+            moves::settle(self.pcpu, &entity, to);
         }
     }
 
@@ -134,7 +134,7 @@ impl Runner {
     fn block(&self, vm: &Vm, seat: &Seat, key: VcpuKey, ran: Ran) {
         let vcpu = key.vcpu as usize;
         let wake_at = vm.vm.wake_at(vcpu);
-        self.with(|queue| {
+        self.pcpu.with(|queue| {
             queue.runnable.charge(key, ran.ran_ns);
             seat.set_vruntime_ns(queue.runnable.block(key).unwrap_or(0));
             if let Some(deadline) = wake_at {
@@ -144,24 +144,24 @@ impl Runner {
         });
         seat.set_status(Status::Blocked);
         if vm.vm.has_interrupt(vcpu) || vm.vm.must_leave(vcpu) {
-            vm.seats.wake_from(self, vcpu, Status::Blocked);
+            vm.seats.wake_from(self.pcpu, vcpu, Status::Blocked);
         }
     }
 
     /// The vCPU parks or ends: nothing of it stays in this CPU.
-    fn evict(&self, vm: &Vm, seat: &Seat, key: VcpuKey, slot: &mut Slot, departure: Departure) {
+    fn evict(&mut self, vm: &Vm, seat: &Seat, key: VcpuKey, departure: Departure) {
         let vcpu = key.vcpu as usize;
-        let left = self.with(|queue| queue.runnable.remove(key)).flatten();
+        let left = self.pcpu.with(|queue| queue.runnable.remove(key)).flatten();
         seat.set_vruntime_ns(left.map_or(0, |entity| entity.vruntime_ns));
-        if self.holds(key) {
-            self.let_go(slot);
+        if self.pcpu.holds(key) {
+            self.let_go();
         }
         if departure == Departure::Parks {
             seat.set_status(Status::Parked);
             vm.vm.vcpu_parked(vcpu);
             // Who stops it or lets it go on since it was asked has not seen it parked.
             if vm.vm.departure(vcpu) != Departure::Parks {
-                vm.seats.wake_from(self, vcpu, Status::Parked);
+                vm.seats.wake_from(self.pcpu, vcpu, Status::Parked);
             }
             return;
         }
@@ -172,12 +172,12 @@ impl Runner {
     }
 
     /// Saves the vCPU whose registers this CPU has, on which this runs.
-    fn let_go(&self, slot: &mut Slot) {
-        if let Err(error) = slot.evict() {
+    fn let_go(&mut self) {
+        if let Err(error) = self.slot.evict() {
             log::error!("a vCPU cannot be evicted: {error}");
             return;
         }
-        self.held.store(NOBODY, Ordering::Release);
+        self.pcpu.hold(None);
     }
 }
 
