@@ -54,13 +54,19 @@ pub struct Entity<T> {
 impl<T> Entity<T> {
     /// Adds `ran_ns` of run time, scaled by the weight.
     pub(crate) fn advance(&mut self, ran_ns: u64) {
+        self.vruntime_ns = self.vruntime_ns.wrapping_add(self.scaled(ran_ns));
+    }
+
+    /// Takes `ran_ns` of it back.
+    pub(crate) fn give_back(&mut self, ran_ns: u64) {
+        self.vruntime_ns = self.vruntime_ns.wrapping_sub(self.scaled(ran_ns));
+    }
+
+    /// Run time as virtual time.
+    fn scaled(&self, ran_ns: u64) -> u64 {
         let weight = u64::from(clamp_weight(self.weight));
-        let scaled = ran_ns
-            .min(MAX_CHARGE_NS)
-            .wrapping_mul(u64::from(DEFAULT_WEIGHT))
-            .checked_div(weight)
-            .unwrap_or(0);
-        self.vruntime_ns = self.vruntime_ns.wrapping_add(scaled);
+        let weighted = ran_ns.min(MAX_CHARGE_NS).wrapping_mul(u64::from(DEFAULT_WEIGHT));
+        weighted.checked_div(weight).unwrap_or(0)
     }
 }
 

@@ -64,7 +64,7 @@ pub struct RunQueue<T: Copy + Eq> {
     current: usize,
     /// Up to when the current one's run time is in its virtual time.
     counted_to_ns: u64,
-    /// Run time of the current one that was counted before its charge came.
+    /// Run time of the current one that was counted before its charge came, at least: some may have been the host's.
     ahead_ns: u64,
     capacity: usize,
     floor_ns: u64,
@@ -174,15 +174,21 @@ impl<T: Copy + Eq> RunQueue<T> {
         let Some(place) = self.place(key) else {
             return;
         };
-        let mut missing_ns = ran_ns;
-        if place == self.current {
-            missing_ns = ran_ns.saturating_sub(self.ahead_ns);
-            self.ahead_ns = self.ahead_ns.saturating_sub(ran_ns);
-            self.counted_to_ns = self.counted_to_ns.saturating_add(missing_ns);
+        let Some(entity) = self.runnable.get_mut(place) else {
+            return;
+        };
+        if place != self.current {
+            return entity.advance(ran_ns);
         }
-        if let Some(entity) = self.runnable.get_mut(place) {
+        if let Some(missing_ns) = ran_ns.checked_sub(self.ahead_ns) {
             entity.advance(missing_ns);
+            self.counted_to_ns = self.counted_to_ns.saturating_add(missing_ns);
+        } else {
+            let excess_ns = self.ahead_ns.saturating_sub(ran_ns);
+            entity.give_back(excess_ns);
+            self.counted_to_ns = self.counted_to_ns.saturating_sub(excess_ns);
         }
+        self.ahead_ns = 0;
     }
 
     /// Ends the turn of `key`, which stays runnable; false when it is not the current one.

@@ -21,6 +21,7 @@ use axshell::{
 use axvm::{State, StopReason};
 
 use self::load::Load;
+use self::work::Worker;
 use super::create;
 use super::table::{self, Vm};
 use super::time::now_ns;
@@ -39,7 +40,9 @@ pub(crate) fn shell() {
             return;
         }
     };
-    match Shell::new(Control { load: Load::default() }).run(&mut terminal) {
+    match Shell::new(Control { load: Load::default(), worker: Worker::default() })
+        .run(&mut terminal)
+    {
         Ended::Poweroff => machine::off(),
         Ended::Reboot => machine::reset(),
     }
@@ -47,6 +50,7 @@ pub(crate) fn shell() {
 
 struct Control {
     load: Load,
+    worker: Worker,
 }
 
 fn refuse<T>(message: String) -> ControlResult<T> {
@@ -69,7 +73,7 @@ impl VmControl for Control {
         let done = || (memory::zeroed_bytes().wrapping_sub(before), total);
         let (file, options) = (file.to_string(), options.clone());
         let create = move || create::create(&file, &options);
-        let created = work::run("zeroing memory", done, progress, create);
+        let created = self.worker.run("zeroing memory", done, progress, create);
         created.map_err(ControlError::new)?.map_err(ControlError::new)
     }
 
@@ -84,7 +88,7 @@ impl VmControl for Control {
     }
 
     fn start(&mut self, vm: &str, progress: OnProgress<'_>) -> ControlResult<()> {
-        power::start(&find(vm)?, progress)
+        power::start(&find(vm)?, &mut self.worker, progress)
     }
 
     fn stop(&mut self, vm: &str, mode: StopMode, timeout: Duration) -> ControlResult<Stopped> {

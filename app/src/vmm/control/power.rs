@@ -7,7 +7,7 @@ use core::time::Duration;
 use axshell::{ControlError, ControlResult, DeleteMode, OnProgress, Stopped};
 use axvm::{AxVMError, State, StopReason};
 
-use super::work;
+use super::work::Worker;
 use crate::host::thread;
 use crate::vmm::table::{self, Vm};
 use crate::vmm::time::{duration_ns, now_ns};
@@ -66,9 +66,14 @@ fn end(vm: &Vm, reason: StopReason) -> ControlResult<()> {
 }
 
 /// Boots `vm`.
-pub(super) fn start(vm: &Arc<Vm>, progress: OnProgress<'_>) -> ControlResult<()> {
+pub(super) fn start(
+    vm: &Arc<Vm>,
+    worker: &mut Worker,
+    progress: OnProgress<'_>,
+) -> ControlResult<()> {
     let theirs = vm.clone();
-    work::run("loading", || (0, 0), progress, move || theirs.start())
+    worker
+        .run("loading", || (0, 0), progress, move || theirs.start())
         .map_err(ControlError::new)?
         .map_err(|error| refusal(vm, &error))
 }

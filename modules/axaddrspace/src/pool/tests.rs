@@ -72,6 +72,7 @@ impl Bitmap {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of steps in code without unsafe")]
 fn a_long_random_life_agrees_with_a_bitmap() {
     for seed in 1..=8 {
         let mut random = Random(seed);
