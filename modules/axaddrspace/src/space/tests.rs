@@ -93,6 +93,7 @@ fn smaller_blocks_serve_where_bigger_ones_are_not_free() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it looks at megabytes byte by byte")]
 fn memory_is_zero_before_a_guest_sees_it_and_after_it_is_gone() {
     let machine = Machine::new(4 * MIB_2);
     machine.scribble(RAM_BASE, 4 * MIB_2, 0xa5);
@@ -128,6 +129,7 @@ fn memory_is_freed_only_after_the_tlbs_forgot_it() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it looks at megabytes byte by byte")]
 fn a_linear_mapping_never_touches_the_memory_behind_it() {
     let machine = Machine::new(4 * MIB_2);
     machine.take(RAM_BASE + 2 * MIB_2, MIB_2);
@@ -350,6 +352,7 @@ type Model = BTreeMap<usize, Option<usize>>;
 const WINDOW: usize = 6 * MIB_2;
 
 #[test]
+#[cfg_attr(miri, ignore = "it looks at megabytes byte by byte")]
 fn a_long_random_life_agrees_with_a_page_by_page_model() {
     for seed in 1..=4 {
         let machine = Machine::new(10 * MIB_2);
