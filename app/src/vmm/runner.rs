@@ -17,7 +17,6 @@ use turn::Turn;
 
 /// What the runner of a CPU knows and nobody else does.
 struct Runner {
-    cpu: usize,
     pcpu: &'static Pcpu,
     /// The vCPU that the CPU has loaded.
     slot: VCpuSlot<Aarch64VCpu>,
@@ -50,7 +49,7 @@ pub(crate) fn start_all() {
             };
             pcpu.come_up();
             let (slot, looked_ns) = (VCpuSlot::new(cpu), moves::first_look());
-            Runner { cpu, pcpu, slot, looked_ns }.run();
+            Runner { pcpu, slot, looked_ns }.run();
         });
     }
 }
@@ -63,10 +62,10 @@ impl Runner {
             }
             let now = physical_counter();
             let now_ns = ticks_to_ns(now);
-            moves::spread(self.cpu, self.pcpu, now_ns, &mut self.looked_ns);
+            moves::spread(self.slot.cpu_id(), self.pcpu, now_ns, &mut self.looked_ns);
             match self.next(now, now_ns) {
                 Next::Turn(turn) => {
-                    pcpu::set_idle(self.cpu, false);
+                    pcpu::set_idle(self.slot.cpu_id(), false);
                     self.dispatch(&turn);
                 }
                 Next::Wake(key) => self.wake_sleeper(key),
@@ -77,7 +76,7 @@ impl Runner {
 
     /// Does what others have left for it.
     fn look_around(&self) {
-        passthrough::deliver(self.cpu, |vm, intid| {
+        passthrough::deliver(self.slot.cpu_id(), |vm, intid| {
             if let Some(vm) = table::by_id(vm) {
                 vm.host_interrupt(intid);
             }
@@ -114,8 +113,8 @@ impl Runner {
     #[inline(never)]
     fn idle(&self, deadline: Option<u64>) {
         thread::yield_now();
-        pcpu::set_idle(self.cpu, true);
-        if moves::fetch(self.cpu, self.pcpu) {
+        pcpu::set_idle(self.slot.cpu_id(), true);
+        if moves::fetch(self.slot.cpu_id(), self.pcpu) {
             return;
         }
         match deadline {

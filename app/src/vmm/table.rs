@@ -79,7 +79,7 @@ pub(crate) fn report(out: &mut dyn Write) -> fmt::Result {
     Ok(())
 }
 
-/// The VM of that number. Exit code and runners call this.
+/// The VM of that number. Runners call this.
 pub(crate) fn by_id(id: u32) -> Option<Arc<Vm>> {
     VMS.lock().iter().find(|vm| vm.vm.id() == id as usize).cloned()
 }

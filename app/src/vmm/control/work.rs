@@ -17,24 +17,18 @@ use crate::vmm::time::now_ns;
 const PERIOD: Duration = Duration::from_millis(100);
 /// Work that is done sooner is not worth a word, in ns.
 const SOON_NS: u64 = 400_000_000;
-
 /// How long the thread waits for work before it looks whether there is any.
 const NEXT_LOOK: Duration = Duration::from_secs(3600);
 
-struct Job<R> {
-    result: SpinNoIrq<Option<R>>,
-    bell: Bell,
-}
-
 type Work = Box<dyn FnOnce() + Send>;
 
-/// The thread that does the work of one shell.
+/// The thread that does the work of one shell, by where its work is left.
 #[derive(Default)]
-pub(super) struct Worker(Option<Arc<Inbox>>);
+pub(super) struct Worker(Option<Arc<Mailbox<Work>>>);
 
-/// What the thread is to do next.
-struct Inbox {
-    work: SpinNoIrq<Option<Work>>,
+/// Room for one thing that a thread leaves for another.
+struct Mailbox<T> {
+    item: SpinNoIrq<Option<T>>,
     bell: Bell,
 }
 
@@ -51,18 +45,12 @@ impl Worker {
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, &'static str> {
         let inbox = self.inbox()?;
-        let job = Arc::new(Job { result: SpinNoIrq::new(None), bell: Bell::new() });
-        let theirs = job.clone();
+        let results = Arc::new(Mailbox::new());
+        let theirs = results.clone();
         let start = now_ns();
-        *inbox.work.lock() = Some(Box::new(move || {
-            let result = work();
-            *theirs.result.lock() = Some(result);
-            theirs.bell.ring();
-        }));
-        inbox.bell.ring();
+        inbox.put(Box::new(move || theirs.put(work())));
         loop {
-            job.bell.wait(PERIOD, || job.result.lock().is_some());
-            if let Some(result) = job.result.lock().take() {
+            if let Some(result) = results.take_within(PERIOD) {
                 return Ok(result);
             }
             let elapsed_ns = now_ns().saturating_sub(start);
@@ -73,16 +61,20 @@ impl Worker {
         }
     }
 
-    /// The inbox of the thread, which it starts if there is none yet.
-    fn inbox(&mut self) -> Result<Arc<Inbox>, &'static str> {
+    /// Where the thread's work is left; starts it if there is none yet.
+    fn inbox(&mut self) -> Result<Arc<Mailbox<Work>>, &'static str> {
         if let Some(inbox) = &self.0 {
             return Ok(inbox.clone());
         }
-        let inbox = Arc::new(Inbox { work: SpinNoIrq::new(None), bell: Bell::new() });
+        let inbox = Arc::new(Mailbox::<Work>::new());
         let theirs = inbox.clone();
         let started = thread::spawn("shell-work", Rank::Guests, None, move || {
             thread::stay();
-            theirs.serve();
+            loop {
+                if let Some(work) = theirs.take_within(NEXT_LOOK) {
+                    work();
+                }
+            }
         });
         if !started {
             return Err("the host has no thread left for this: delete a VM first");
@@ -91,14 +83,19 @@ impl Worker {
     }
 }
 
-impl Inbox {
-    fn serve(&self) -> ! {
-        loop {
-            self.bell.wait(NEXT_LOOK, || self.work.lock().is_some());
-            let work = self.work.lock().take();
-            if let Some(work) = work {
-                work();
-            }
-        }
+impl<T> Mailbox<T> {
+    fn new() -> Self {
+        Self { item: SpinNoIrq::new(None), bell: Bell::new() }
+    }
+
+    fn put(&self, item: T) {
+        *self.item.lock() = Some(item);
+        self.bell.ring();
+    }
+
+    /// What was left, if anything is within `timeout`.
+    fn take_within(&self, timeout: Duration) -> Option<T> {
+        self.bell.wait(timeout, || self.item.lock().is_some());
+        self.item.lock().take()
     }
 }

@@ -52,7 +52,7 @@ impl Runner {
             self.pcpu.with(|queue| queue.runnable.remove(key));
             return;
         };
-        if let Some(to) = moves::refuge(turn.picked.affinity, self.cpu) {
+        if let Some(to) = moves::refuge(turn.picked.affinity, self.slot.cpu_id()) {
             return self.expel(key, to);
         }
         seat.set_status(Status::Running);
